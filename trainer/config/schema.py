@@ -1,0 +1,169 @@
+"""The configuration of one run: six frozen sections, every key described.
+
+Values are checked here; files, line numbers, templates and precedence are `loader`'s business.
+Derived numbers (the effective batch) are properties, so that no rule is written twice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Name = Annotated[str, Field(min_length=1)]
+
+Pooling = Literal["cls", "mean", "last4"]
+Scheduler = Literal["cosine", "linear", "polynomial", "constant"]
+ClassWeights = Literal["none", "sqrt", "balanced"]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class TaskConfig(Section):
+    """One classification task declared by the user."""
+
+    classes: list[Name] = Field(min_length=2, description="class names, in label order")
+    weight: float = Field(1.0, gt=0, description="weight of the task in the loss and in eval_f1_macro")
+
+
+class ModelConfig(Section):
+    """What is trained."""
+
+    name: Name = Field("hfl/chinese-macbert-base", description="hub id, local directory, or builtin:tiny")
+    num_labels: int = Field(2, ge=2, description="classes of the single task `labels`")
+    dropout_rate: Rate = Field(0.1, description="dropout of encoder, attention and head")
+    hidden_size: int | None = Field(None, ge=1, description="checked against the model; null: not checked")
+    max_sequence_length: int = Field(128, ge=8, description="tokens kept of a text, special tokens included")
+    use_multitask: bool = Field(True, description="train every task the data has labels for, not only the first")
+    tasks: dict[Name, TaskConfig] | None = Field(
+        None, description="tasks beyond the built-in toxicity, bullying, role, emotion"
+    )
+    task_weights: dict[Name, Annotated[float, Field(gt=0)]] | None = Field(
+        None, description="task -> weight in loss and eval_f1_macro; null: the tasks' own"
+    )
+    pooling: Pooling = Field("cls", description="which hidden states the head sees")
+
+
+class DataConfig(Section):
+    """Where the rows come from."""
+
+    train_path: Name | None = Field(None, description="training rows (JSON array or JSON Lines)")
+    val_path: Name | None = Field(None, description="validation rows: every choice is made on these")
+    test_path: Name | None = Field(None, description="test rows: read once, at the end")
+    cache_dir: Name | None = Field(None, description="token cache; null: ~/.cache/cp-search")
+    num_workers: int = Field(0, ge=0, description="processes that tokenise a new data set; 0: this one")
+    pin_memory: bool = Field(True, description="page-locked host memory for copies to the GPU")
+    prefetch_factor: int = Field(2, ge=1, description="batches prepared ahead of the GPU")
+
+
+class TrainingConfig(Section):
+    """How it is trained."""
+
+    num_epochs: int = Field(10, ge=1, description="passes over the training rows")
+    learning_rate: float = Field(2e-5, gt=0, description="peak learning rate of the encoder")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled; not on biases and LayerNorm")
+    fp16: bool = Field(True, description="mixed precision where there is a GPU")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="batches per optimizer step")
+    batch_size: int = Field(16, ge=1, description="largest micro-batch at max_sequence_length")
+    effective_batch_size: int | None = Field(
+        None, ge=1, description="examples per optimizer step; decides over gradient_accumulation_steps"
+    )
+    auto_batch_size: bool = Field(False, description="start from the largest micro-batch that fits")
+    lr_scheduler: Scheduler = Field("cosine", description="shape of the learning rate after warmup")
+    warmup_ratio: Fraction = Field(0.1, description="share of all optimizer steps spent warming up")
+    dataloader_drop_last: bool = Field(False, description="drop the last, smaller effective batch")
+    class_weights: ClassWeights = Field("none", description="loss weights from the training counts")
+    label_smoothing: Rate = Field(0.0, description="cross-entropy label smoothing")
+    layer_lr_decay: float = Field(1.0, gt=0, le=1, description="rate factor per layer below the top")
+    head_lr_multiplier: float = Field(1.0, gt=0, description="learning rate of the heads over the encoder's")
+    evaluations_per_epoch: int = Field(1, ge=1, description="evaluations, evenly spaced, in each epoch")
+
+
+class OptimizationConfig(Section):
+    """The optimizer and what it may cost."""
+
+    optimizer: Literal["AdamW", "Adafactor"] = Field("AdamW", description="the optimizer")
+    gradient_checkpointing: bool = Field(False, description="recompute activations in backward")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient clipping by global norm")
+    memory_efficient_attention: bool = Field(True, description="scaled-dot-product attention, not eager")
+    cpu_offload: bool = Field(False, description="keep optimizer state in CPU memory (GPU only)")
+
+
+class CallbacksConfig(Section):
+    """What watches the run."""
+
+    early_stopping_patience: int | None = Field(
+        3, ge=1, description="evaluations without improvement before stopping; null: never"
+    )
+    early_stopping_metric: Name = Field("eval_f1_macro", description="metric that picks the best evaluation")
+    early_stopping_mode: Literal["max", "min"] = Field("max", description="is more of it better?")
+    save_top_k: int = Field(1, ge=0, description="best checkpoints kept")
+    save_best_only: bool = Field(True, description="no checkpoint for evaluations that are not the best")
+    monitor_gpu_memory: bool = Field(True, description="memory in the live line and TensorBoard")
+    tensorboard_log_dir: Name | None = Field(None, description="null: tensorboard/ in the run's directory")
+    custom: list[Name] = Field([], description="user callbacks as module:Class")
+
+
+class ExperimentConfig(Section):
+    """Where it goes and how it is repeated."""
+
+    name: str = Field("", description="empty: made up from model and data")
+    output_dir: Name = Field("experiments", description="parent of the experiment directories")
+    seed: int = Field(42, ge=0, lt=2**32, description="weights, order and dropout follow from it")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of run.log")
+    resume_from_checkpoint: Name | None = Field(None, description="checkpoint directory to continue from")
+    save_predictions: bool = Field(False, description="write the best evaluation's predictions")
+
+
+class Config(Section):
+    """Everything one run depends on."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    callbacks: CallbacksConfig = CallbacksConfig()
+    experiment: ExperimentConfig = ExperimentConfig()
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Examples per optimizer step."""
+        training = self.training
+        asked = training.effective_batch_size
+        return asked or training.batch_size * training.gradient_accumulation_steps
+
+    @property
+    def accumulation_steps(self) -> int:
+        """Micro-batches per optimizer step if every text were of full length."""
+        return math.ceil(self.effective_batch_size / self.micro_batch_size)
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Largest micro-batch, in full-length examples; never above the effective batch."""
+        return min(self.training.batch_size, self.effective_batch_size)
+
+    @model_validator(mode="after")
+    def _task_weights_name_tasks(self) -> Config:
+        unknown = sorted(set(self.model.task_weights or {}) - set(self.model.tasks or {}) - BUILTIN_TASKS)
+        if unknown:
+            raise ValueError(f"model.task_weights names unknown tasks: {', '.join(unknown)}")
+        return self
+
+
+BUILTIN_TASKS = {"toxicity", "bullying", "role", "emotion", "labels"}
+
+
+def key_paths() -> dict[str, Any]:
+    """Every key path of the schema ("training.learning_rate") with its pydantic field."""
+    return {
+        f"{section}.{key}": field
+        for section, outer in Config.model_fields.items()
+        for key, field in outer.annotation.model_fields.items()  # type: ignore[union-attr]  # sections are models
+    }
