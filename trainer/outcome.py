@@ -24,7 +24,7 @@ class Outcome:
     best_metrics: all metrics of the best evaluation; best_step: its step (None: none was made).
     steps: optimizer steps done. seconds: wall time. *_bytes: memory peaks on the card.
     measures: memory measures taken, in order. oom_events: budget halvings, as recorded.
-    paths: name -> path relative to the run's directory.
+    paths: name -> path relative to the run's directory. test: scores on the test rows, if read.
     """
 
     status: Status
@@ -40,6 +40,7 @@ class Outcome:
     measures: list[str] = field(default_factory=list)
     oom_events: list[dict[str, Any]] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
+    test: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
 
 

@@ -41,7 +41,9 @@ class ModelConfig(Section):
     dropout_rate: Rate = Field(0.1, description="dropout of encoder, attention and head")
     hidden_size: int | None = Field(None, ge=1, description="checked against the model; null: not checked")
     max_sequence_length: int = Field(128, ge=8, description="tokens kept of a text, special tokens included")
-    use_multitask: bool = Field(True, description="train every task the data has labels for, not only the first")
+    use_multitask: bool = Field(
+        True, description="train every task the data has labels for, not only the first"
+    )
     tasks: dict[Name, TaskConfig] | None = Field(
         None, description="tasks beyond the built-in toxicity, bullying, role, emotion"
     )
@@ -119,6 +121,9 @@ class ExperimentConfig(Section):
     seed: int = Field(42, ge=0, lt=2**32, description="weights, order and dropout follow from it")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of run.log")
     resume_from_checkpoint: Name | None = Field(None, description="checkpoint directory to continue from")
+    checkpoint_interval_s: float = Field(
+        120.0, ge=0, description="least time between two checkpoints for resuming, taken after evaluations"
+    )
     save_predictions: bool = Field(False, description="write the best evaluation's predictions")
 
 

@@ -1,0 +1,114 @@
+"""Checkpoints: a directory that appears whole, holding everything an exact continuation needs.
+
+`checkpoints/last/` continues the run; `checkpoints/best-NN/` are the `save_top_k` best
+evaluations (weights only). Tensors are safetensors or loaded with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from trainer.errors import UserError
+from trainer.files import write_json
+
+LAST = "last"
+_WEIGHTS = "model.safetensors"
+_STATE = "state.pt"
+_PROGRESS = "progress.json"
+
+
+@dataclass
+class Progress:
+    """Where a run stands, in plain numbers.
+
+    step: optimizer steps done; evaluations: made so far; stale: evaluations since the best;
+    kept: evaluation number -> value of the best checkpoints on disk; seconds: spent so far.
+    """
+
+    step: int = 0
+    evaluations: int = 0
+    best_step: int | None = None
+    best_value: float | None = None
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    best_scores: dict[str, Any] = field(default_factory=dict)
+    stale: int = 0
+    kept: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    budget_tokens: int | None = None
+    oom_events: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    peak_bytes: int | None = None
+    identity: str = ""
+
+
+def save_checkpoint(
+    directory: Path, *, model: nn.Module, progress: Progress, state: dict[str, Any] | None
+) -> None:
+    """Write `directory` whole, replacing an older one; `state` None: weights only."""
+    building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, building / _WEIGHTS)
+    if state is not None:
+        torch.save(state, building / _STATE)
+    write_json(building / _PROGRESS, progress.__dict__)
+    _flush(building)
+    _swap(building, directory)
+
+
+def load_weights(directory: Path, *, model: nn.Module) -> None:
+    """Put a checkpoint's weights into `model`; every tensor must be there and fit."""
+    model.load_state_dict(load_file(directory / _WEIGHTS))
+
+
+def load_progress(directory: Path) -> Progress:
+    """The numbers of a checkpoint.
+
+    Raises:
+        UserError: there is no readable checkpoint in `directory`.
+    """
+    try:
+        return Progress(**json.loads((directory / _PROGRESS).read_text(encoding="utf-8")))
+    except (OSError, json.JSONDecodeError, TypeError) as error:
+        raise UserError(f"{directory} is no checkpoint that can be resumed: {error}") from error
+
+
+def load_state(directory: Path) -> dict[str, Any]:
+    """Optimizer, scheduler, scaler and random state of a checkpoint made by `save_checkpoint`."""
+    state: dict[str, Any] = torch.load(directory / _STATE, weights_only=True, map_location="cpu")
+    return state
+
+
+def find_last(checkpoints: Path) -> Path | None:
+    """The checkpoint to go on from, also when a crash fell between the two moves of `_swap`."""
+    for name in (LAST, f".{LAST}.old"):
+        if (checkpoints / name / _PROGRESS).is_file():
+            return checkpoints / name
+    return None
+
+
+def _flush(directory: Path) -> None:
+    for path in directory.iterdir():
+        with path.open("rb+") as stream:
+            os.fsync(stream.fileno())
+
+
+def _swap(building: Path, directory: Path) -> None:
+    """A directory cannot replace a full one at once: move the old aside, the new in, drop the old."""
+    old = directory.with_name(f".{directory.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.replace(old)
+    building.replace(directory)
+    shutil.rmtree(old, ignore_errors=True)

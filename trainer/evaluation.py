@@ -1,0 +1,61 @@
+"""One pass over an evaluation split: logits, loss and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.data.batches import collate, micro_batches
+from trainer.loss import MultiTaskLoss
+from trainer.metrics import Scores, score
+from trainer.model.classifier import Classifier
+
+if TYPE_CHECKING:
+    from trainer.data.splits import Split
+    from trainer.data.tasks import Task
+    from trainer.data.tokens import Tokens
+    from trainer.step import Precision
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """logits_NC in row order, the loss over the whole split, and the scores."""
+
+    logits_NC: NDArray[np.float32]
+    loss: float
+    scores: Scores
+
+
+def evaluate(
+    model: Classifier, split: Split, *, tasks: Sequence[Task], loss: MultiTaskLoss, logits_NC: Tensor
+) -> Evaluation:
+    """Loss and scores of logits that `infer` gave for `split`; `model` cuts them into tasks."""
+    device = next(loss.buffers()).device
+    labels_NT = torch.from_numpy(split.labels_NT).to(device)
+    logits = model.split(logits_NC.to(device))
+    value = float(loss(logits, labels_NT, loss.totals(split.labels_NT)))
+    predicted_NT = torch.stack([part_NC.argmax(1) for part_NC in logits], dim=1).cpu().numpy()
+    return Evaluation(logits_NC.numpy(), value, score(predicted_NT, split.labels_NT, tasks=tasks))
+
+
+@torch.inference_mode()
+def infer(
+    model: Classifier, tokens: Tokens, *, max_length: int, token_budget: int, precision: Precision
+) -> Tensor:
+    """Float32 logits_NC on the CPU, in row order; micro-batches by length, longest first."""
+    model.eval()
+    device = next(model.parameters()).device
+    lengths_N = tokens.lengths(max_length)
+    logits_NC = torch.empty(len(lengths_N), sum(model.sizes))
+    for rows in micro_batches(lengths_N, token_budget=token_budget):
+        batch = collate(tokens, rows, labels_NT=None, max_length=max_length).to(device)
+        with precision.autocast():
+            part_BC = model(batch.ids_BL, batch.mask_BL)
+        logits_NC[torch.from_numpy(rows)] = part_BC.float().cpu()
+    return logits_NC

@@ -1,0 +1,116 @@
+"""The directory of one run and what is written there."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.config.loader import dump_config
+from trainer.config.schema import Config
+from trainer.errors import UserError
+from trainer.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+#: packages whose version a result depends on
+_PACKAGES = ("cp-search", "torch", "transformers", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """`directory` with config.yaml, config.json, checkpoints/, tensorboard/, metrics.json,
+    training_summary.json and final_model.pt."""
+
+    directory: Path
+    config: Config
+
+    @property
+    def checkpoints(self) -> Path:
+        """Parent of the checkpoints."""
+        return self.directory / "checkpoints"
+
+    @property
+    def final_model(self) -> Path:
+        """Weights of the best evaluation, as a `state_dict`."""
+        return self.directory / "final_model.pt"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer, as written by save_pretrained."""
+        return self.directory / "tokenizer"
+
+    def begin(self) -> None:
+        """Make the directories and write the configuration.
+
+        Raises:
+            UserError: the place cannot be written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write to {self.directory}: {error.strerror}; choose another place") from error
+        write_text(self.directory / "config.yaml", dump_config(self.config))
+        write_json(self.directory / "config.json", self.config.model_dump(mode="json"))
+
+    def drop_checkpoints(self, names: Iterable[str]) -> None:
+        """Delete these checkpoints."""
+        for name in names:
+            shutil.rmtree(self.checkpoints / name)
+
+    def write_history(self, history: list[dict[str, float]]) -> None:
+        """All evaluations so far, one object each, to metrics.json."""
+        write_json(self.directory / "metrics.json", history)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Everything a person asks afterwards, to training_summary.json."""
+        write_json(self.directory / "training_summary.json", {**summary, "versions": versions()})
+
+    def tensorboard(self) -> SummaryWriter:
+        """A writer on tensorboard/ or callbacks.tensorboard_log_dir; imports TensorBoard on use."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        asked = self.config.callbacks.tensorboard_log_dir
+        writer: SummaryWriter = SummaryWriter(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            log_dir=asked or str(self.directory / "tensorboard")
+        )
+        return writer
+
+
+def new_directory(config: Config, *, now: datetime) -> Path:
+    """`output_dir/<name>_<YYYYMMDD_HHMMSS>`; an empty name is made up from the model's."""
+    name = config.experiment.name or Path(config.model.name.replace(":", "-")).name
+    safe = re.sub(r"[^\w.-]+", "-", name).strip("-") or "run"
+    parent = Path(config.experiment.output_dir)
+    base = parent / f"{safe}_{now:%Y%m%d_%H%M%S}"
+    taken = 2
+    directory = base
+    while directory.exists():
+        directory = base.with_name(f"{base.name}-{taken}")
+        taken += 1
+    return directory
+
+
+def load_run_config(directory: Path) -> Config:
+    """The configuration a run was made with.
+
+    Raises:
+        UserError: `directory` is no experiment directory.
+    """
+    try:
+        return Config.model_validate(json.loads((directory / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{directory} is no experiment directory: {error}") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions a result depends on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}

@@ -1,0 +1,366 @@
+"""The loop of one run: steps, evaluations, reports, patience, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainer import callbacks as hooks
+from trainer.checkpoint import LAST, Progress, load_state, load_weights, save_checkpoint
+from trainer.config.schema import Config
+from trainer.data.batches import Batch, collate, effective_batches, micro_batches
+from trainer.errors import NonFinite
+from trainer.evaluation import Evaluation, evaluate, infer
+from trainer.memory.recovery import Cut, Recovery, TokenBudget, random_state, restore_random_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch.utils.tensorboard import SummaryWriter
+
+    from trainer.data.splits import Split
+    from trainer.data.tasks import Task
+    from trainer.experiment import Experiment
+    from trainer.memory.card import Card
+    from trainer.model.classifier import Classifier
+    from trainer.outcome import Observer, Report
+    from trainer.step import TrainStep
+
+Ended = Literal["completed", "stopped", "interrupted"]
+
+#: a line past this share of the card is a warning (guide: 3.5 of 4 GB)
+CROWDED = 7 / 8
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a loop works with; `run` puts it together."""
+
+    config: Config
+    tasks: Sequence[Task]
+    train: Split
+    val: Split
+    step: TrainStep
+    schedule: LambdaLR
+    card: Card
+    experiment: Experiment
+    callbacks: Sequence[hooks.Callback]
+
+
+class Loop:
+    """One run over `parts`; `progress` says where it stands and is what a checkpoint keeps."""
+
+    def __init__(self, parts: Parts, *, observer: Observer, report: Report | None) -> None:
+        self.parts = parts
+        self.config = parts.config
+        self.observer = observer
+        self.report = report
+        self.progress = Progress()
+        self.recovery = Recovery(parts.card, say=observer.say)
+        full = parts.config.model.max_sequence_length
+        tokens = parts.config.micro_batch_size * full
+        self.budget = TokenBudget(tokens, full)
+        self.evaluation_budget = TokenBudget(tokens, full)
+        self._started = time.monotonic()
+        self._saved = self._started
+        self._warned = False
+
+    @property
+    def model(self) -> Classifier:
+        """The model being trained."""
+        return self.parts.step.model
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one pass."""
+        return len(self._batches(0))
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.steps_per_epoch * self.config.training.num_epochs
+
+    def resume(self, checkpoint: Path, progress: Progress) -> None:
+        """Continue exactly from `checkpoint`: weights, optimizer, schedule, scaler, random state."""
+        load_weights(checkpoint, model=self.model)
+        state = load_state(checkpoint)
+        step = self.parts.step
+        step.optimizer.load_state_dict(state["optimizer"])
+        self.parts.schedule.load_state_dict(state["schedule"])
+        step.scaler.load_state_dict(state["scaler"])
+        restore_random_state(state["random"], self.parts.card.device)
+        self.progress = progress
+        self._started -= progress.seconds
+        self.budget.tokens = progress.budget_tokens or self.budget.tokens
+        self.budget.events = progress.oom_events
+
+    def run(self) -> Ended:
+        """Train to the end, to a stop, or to an interruption.
+
+        Raises:
+            OutOfMemory: the smallest micro-batch does not fit. NonFinite: the loss is not finite.
+        """
+        self._hook("on_train_begin")
+        with self._writer() as writer:
+            ended = self._epochs(writer)
+        self._note_progress()
+        self._hook("on_train_end", status=ended)
+        return ended
+
+    def save_last(self) -> None:
+        """Write the checkpoint from which the run can go on exactly."""
+        step = self.parts.step
+        self._note_progress()
+        state = {
+            "optimizer": step.optimizer.state_dict(),
+            "schedule": self.parts.schedule.state_dict(),
+            "scaler": step.scaler.state_dict(),
+            "random": random_state(self.parts.card.device),
+        }
+        target = self.parts.experiment.checkpoints / LAST
+        save_checkpoint(target, model=self.model, progress=self.progress, state=state)
+        self._saved = time.monotonic()
+
+    def evaluate(self, split: Split, *, where: str) -> Evaluation:
+        """Score `split` under the card's limit, in smaller micro-batches where it must."""
+        lengths_N = split.tokens.lengths(self.budget.full_length)
+        precision = self.parts.step.precision
+
+        def work(tokens: int) -> torch.Tensor:
+            return infer(
+                self.model,
+                split.tokens,
+                max_length=self.budget.full_length,
+                token_budget=tokens,
+                precision=precision,
+            )
+
+        logits_NC = self.recovery.run(
+            work,
+            budget=self.evaluation_budget,
+            cut=lambda tokens: _largest(micro_batches(lengths_N, token_budget=tokens), lengths_N),
+            forget=self.parts.step.forget,
+            where=where,
+        )
+        return evaluate(
+            self.model, split, tasks=self.parts.tasks, loss=self.parts.step.loss, logits_NC=logits_NC
+        )
+
+    def _epochs(self, writer: SummaryWriter) -> Ended:
+        first = self.progress.step // self.steps_per_epoch
+        for epoch in range(first, self.config.training.num_epochs):
+            self._hook("on_epoch_begin", epoch=epoch)
+            ended = self._epoch(epoch, writer)
+            if ended:
+                return ended
+            self._hook("on_epoch_end", epoch=epoch)
+        return "completed"
+
+    def _epoch(self, epoch: int, writer: SummaryWriter) -> Ended | None:
+        batches = self._batches(epoch)
+        due = self._due()
+        for index in range(self.progress.step - epoch * self.steps_per_epoch, len(batches)):
+            if self.observer.interrupted():
+                self.save_last()
+                return "interrupted"
+            self._one_step(batches[index])
+            if index + 1 in due:
+                self.progress.evaluations = epoch * self.config.training.evaluations_per_epoch + due[index + 1]
+                ended = self._evaluation(epoch, writer)
+                if ended:
+                    return ended
+        return None
+
+    def _one_step(self, rows: NDArray[np.int64]) -> None:
+        self.model.train()
+        loss = self._gradients(rows)
+        if not math.isfinite(loss):
+            rate = self._rate()
+            raise NonFinite(f"the loss is {loss} at step {self.progress.step + 1}, learning rate {rate:.3g}")
+        self._update()
+        self.progress.step += 1
+        self.progress.loss_sum += loss
+        self.progress.loss_count += 1
+        self.observer.progress(self.progress.step, self.total_steps, self._live_line(loss))
+        self._hook("on_step_end", step=self.progress.step, loss=loss)
+
+    def _gradients(self, rows: NDArray[np.int64]) -> float:
+        lengths_B = self._lengths_N[rows]
+        totals = self.parts.step.loss.totals(self.parts.train.labels_NT[rows])
+
+        def work(tokens: int) -> float:
+            cuts = micro_batches(lengths_B, token_budget=tokens)
+            return float(self.parts.step.gradients([self._batch(rows[cut]) for cut in cuts], totals))
+
+        return self.recovery.run(
+            work,
+            budget=self.budget,
+            cut=lambda tokens: _largest(micro_batches(lengths_B, token_budget=tokens), lengths_B),
+            forget=self.parts.step.forget,
+            where=f"step {self.progress.step + 1}",
+        )
+
+    def _update(self) -> None:
+        """The optimizer's own step does not shrink with the micro-batch: an OOM here is final."""
+        try:
+            self.parts.step.update()
+        except torch.OutOfMemoryError as error:
+            where = f"the optimizer step {self.progress.step + 1}"
+            raise self.recovery.exhausted(where, str(error)) from error
+        self.parts.schedule.step()
+
+    def _evaluation(self, epoch: int, writer: SummaryWriter) -> Ended | None:
+        progress = self.progress
+        number = progress.evaluations
+        found = self.evaluate(self.parts.val, where=f"evaluation {number}")
+        metrics = self._metrics(found)
+        self._judge(metrics, found)
+        progress.history.append({"evaluation": number, "step": progress.step, "epoch": epoch, **metrics})
+        self.parts.experiment.write_history(progress.history)
+        for name, value in metrics.items():
+            writer.add_scalar(name, value, progress.step)  # type: ignore[no-untyped-call]  # torch's own
+        self._say_evaluation(metrics)
+        self._hook("on_evaluate", evaluation=number, metrics=metrics)
+        return self._verdict(number, metrics)
+
+    def _verdict(self, number: int, metrics: dict[str, float]) -> Ended | None:
+        """Stopped by the report, completed by patience, or None to go on (with a checkpoint if due)."""
+        if self.report is not None and self.report(number, metrics):
+            return "stopped"
+        patience = self.config.callbacks.early_stopping_patience
+        if patience is not None and self.progress.stale >= patience:
+            self.observer.say(f"No better {self._watched} in {patience} evaluations: stopping early")
+            return "completed"
+        if time.monotonic() - self._saved >= self.config.experiment.checkpoint_interval_s:
+            self.save_last()
+        return None
+
+    def _judge(self, metrics: dict[str, float], found: Evaluation) -> None:
+        """Is this the best evaluation so far? Keeps its numbers and, as configured, its weights."""
+        if self._watched not in metrics:
+            names = ", ".join(sorted(metrics))
+            raise NonFinite(f"early_stopping_metric {self._watched} is not measured; measured are: {names}")
+        value = metrics[self._watched]
+        if not math.isfinite(value):
+            raise NonFinite(f"{self._watched} is {value} at evaluation {self.progress.evaluations}")
+        best = self.progress.best_value
+        self.progress.stale += 1
+        if best is None or self._sign * value > self._sign * best:
+            self.progress.best_value, self.progress.best_step = value, self.progress.evaluations
+            self.progress.best_metrics, self.progress.stale = metrics, 0
+            self.progress.best_scores = found.scores.as_dict()
+        self._keep(value)
+
+    def _keep(self, value: float) -> None:
+        """Write this evaluation's weights if they are among the best `save_top_k`; drop the worst."""
+        kept, top = self.progress.kept, self.config.callbacks.save_top_k
+        name = f"best-{self.progress.evaluations:03d}"
+        ranked = sorted([*kept.items(), (name, value)], key=lambda item: -self._sign * item[1])
+        if name not in dict(ranked[:top]):
+            return
+        target = self.parts.experiment.checkpoints / name
+        save_checkpoint(target, model=self.model, progress=self.progress, state=None)
+        self.progress.kept = dict(ranked[:top])
+        self.parts.experiment.drop_checkpoints(kept.keys() - self.progress.kept.keys())
+
+    def _metrics(self, found: Evaluation) -> dict[str, float]:
+        progress = self.progress
+        metrics = {
+            "train_loss": progress.loss_sum / max(1, progress.loss_count),
+            "eval_loss": found.loss,
+            **found.scores.flat("eval"),
+            "learning_rate": self._rate(),
+        }
+        peak = self.parts.card.peak_bytes()
+        if peak is not None and self.config.callbacks.monitor_gpu_memory:
+            metrics["gpu_memory"] = float(peak)
+        progress.loss_sum, progress.loss_count = 0.0, 0
+        return metrics
+
+    def _note_progress(self) -> None:
+        self.progress.seconds = time.monotonic() - self._started
+        self.progress.budget_tokens = self.budget.tokens
+        self.progress.oom_events = self.budget.events
+        peak = self.parts.card.peak_bytes()
+        if peak is not None:
+            self.progress.peak_bytes = max(peak, self.progress.peak_bytes or 0)
+
+    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        return effective_batches(
+            len(self.parts.train.labels_NT),
+            size=self.config.effective_batch_size,
+            seed=self.config.experiment.seed,
+            epoch=epoch,
+            drop_last=self.config.training.dataloader_drop_last,
+        )
+
+    def _due(self) -> dict[int, int]:
+        """Step of an epoch (from 1) after which to evaluate -> which of the epoch's equal parts ends there.
+
+        An epoch of fewer steps than parts evaluates once a step; the parts keep their numbers, so that
+        an evaluation's number always means the same share of the training.
+        """
+        parts = self.config.training.evaluations_per_epoch
+        return {math.ceil(self.steps_per_epoch * part / parts): part for part in range(1, parts + 1)}
+
+    @cached_property
+    def _lengths_N(self) -> NDArray[np.int64]:
+        return self.parts.train.tokens.lengths(self.budget.full_length)
+
+    def _batch(self, rows: NDArray[np.int64]) -> Batch:
+        train = self.parts.train
+        batch = collate(train.tokens, rows, labels_NT=train.labels_NT, max_length=self.budget.full_length)
+        return batch.to(self.parts.card.device, pin=self.config.data.pin_memory)
+
+    def _rate(self) -> float:
+        return float(max(group["lr"] for group in self.parts.step.optimizer.param_groups))
+
+    def _live_line(self, loss: float) -> str:
+        line = f"Step {self.progress.step} | Loss: {loss:.4f} | LR: {self._rate():.2e}"
+        live, limit = self.parts.card.live_bytes(), self.parts.card.limit_bytes
+        if live is None or limit is None or not self.config.callbacks.monitor_gpu_memory:
+            return line
+        self._warn_when_crowded(limit)
+        return f"{line} | GPU Mem: {live / 2**30:.1f}GB/{limit / 2**30:.0f}GB"
+
+    def _warn_when_crowded(self, limit: int) -> None:
+        peak = self.parts.card.peak_bytes() or 0
+        if peak > CROWDED * limit and not self._warned:
+            self._warned = True
+            self.observer.say(f"Warning: {peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use")
+
+    def _say_evaluation(self, metrics: dict[str, float]) -> None:
+        epoch = self.progress.step / self.steps_per_epoch
+        self.observer.say(
+            f"Epoch {epoch:.2f} | train_loss {metrics['train_loss']:.4f} | eval_loss {metrics['eval_loss']:.4f}"
+            f" | eval_f1_macro {metrics['eval_f1_macro']:.4f} | eval_accuracy {metrics['eval_accuracy']:.4f}"
+        )
+
+    def _hook(self, name: str, **kwargs: Any) -> None:
+        hooks.call(self.parts.callbacks, name, self, **kwargs)
+
+    def _writer(self) -> SummaryWriter:
+        return self.parts.experiment.tensorboard()
+
+    @property
+    def _watched(self) -> str:
+        return self.config.callbacks.early_stopping_metric
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.config.callbacks.early_stopping_mode == "max" else -1
+
+
+def _largest(cuts: Sequence[NDArray[np.int64]], lengths_B: NDArray[np.int64]) -> Cut:
+    sizes: Iterator[tuple[int, int]] = ((len(cut) * int(lengths_B[cut].max()), len(cut)) for cut in cuts)
+    tokens, _ = max(sizes)
+    return Cut(tokens, max(len(cut) for cut in cuts))

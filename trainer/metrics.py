@@ -1,0 +1,125 @@
+"""Scores of an evaluation: per task, per class, and the one number the search maximises.
+
+The rule for an absent class: macro-F1 of a task is the mean of F1 over the classes that occur in
+the evaluation's labels. A class nobody carries has no F1 of its own (predicting it costs the true
+classes their recall), so the number of classes averaged never depends on the predictions and two
+trials are always comparable. In scikit-learn's words:
+`f1_score(y, p, labels=unique(y), average="macro", zero_division=0)`.
+
+`eval_f1_macro` of several tasks is the mean of their macro-F1 weighted by task weight, over the
+tasks that have at least one label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from trainer.data.tasks import Task
+
+#: label of a row that has none for a task; excluded from loss and scores
+MASKED = -100
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """One task: confusion_CC[true, predicted], and what follows from it."""
+
+    name: str
+    classes: tuple[str, ...]
+    confusion_CC: Ints
+
+    @property
+    def rows(self) -> int:
+        """Labelled rows."""
+        return int(self.confusion_CC.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of labelled rows predicted right; 0 where there are none."""
+        return float(np.trace(self.confusion_CC)) / max(1, self.rows)
+
+    @property
+    def f1_C(self) -> NDArray[np.float64]:
+        """F1 per class; 0 where a class was neither labelled nor predicted."""
+        hits_C = np.diag(self.confusion_CC).astype(float)
+        total_C = self.confusion_CC.sum(0) + self.confusion_CC.sum(1)
+        return np.divide(2 * hits_C, total_C, out=np.zeros_like(hits_C), where=total_C > 0)
+
+    @property
+    def f1_macro(self) -> float:
+        """Mean F1 over the classes that occur in the labels; 0 where no row is labelled."""
+        present_C = self.confusion_CC.sum(1) > 0
+        return float(self.f1_C[present_C].mean()) if present_C.any() else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: scores, per-class F1 and the confusion matrix (rows: truth)."""
+        return {
+            "rows": self.rows,
+            "f1_macro": self.f1_macro,
+            "accuracy": self.accuracy,
+            "f1": dict(zip(self.classes, self.f1_C.tolist(), strict=True)),
+            "confusion": self.confusion_CC.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All tasks of one evaluation."""
+
+    tasks: tuple[TaskScores, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def f1_macro(self) -> float:
+        """Task-weighted mean of macro-F1 over the tasks that have labels."""
+        return self._mean([task.f1_macro for task in self.tasks])
+
+    @property
+    def accuracy(self) -> float:
+        """Task-weighted mean accuracy over the tasks that have labels."""
+        return self._mean([task.accuracy for task in self.tasks])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the two means and every task."""
+        return {
+            "f1_macro": self.f1_macro,
+            "accuracy": self.accuracy,
+            "tasks": {task.name: task.as_dict() for task in self.tasks},
+        }
+
+    def flat(self, prefix: str) -> dict[str, float]:
+        """Scalars for logs: `eval_f1_macro`, and with several tasks `eval_toxicity_f1_macro`, …"""
+        flat = {f"{prefix}_f1_macro": self.f1_macro, f"{prefix}_accuracy": self.accuracy}
+        for task in self.tasks:
+            if len(self.tasks) > 1:
+                flat[f"{prefix}_{task.name}_f1_macro"] = task.f1_macro
+                flat[f"{prefix}_{task.name}_accuracy"] = task.accuracy
+            flat |= {
+                f"{prefix}_{task.name}_f1_{label}": float(value)
+                for label, value in zip(task.classes, task.f1_C, strict=True)
+            }
+        return flat
+
+    def _mean(self, values: Sequence[float]) -> float:
+        labelled = [w if task.rows else 0.0 for w, task in zip(self.weights, self.tasks, strict=True)]
+        return float(np.average(values, weights=labelled)) if any(labelled) else 0.0
+
+
+def score(predicted_NT: Ints, labels_NT: Ints, *, tasks: Sequence[Task]) -> Scores:
+    """Scores of predicted class numbers against labels; rows labelled `MASKED` do not count."""
+    scored = []
+    for column, task in enumerate(tasks):
+        known_N = labels_NT[:, column] != MASKED
+        size = len(task.classes)
+        cells_N = labels_NT[known_N, column] * size + predicted_NT[known_N, column]
+        confusion_CC = np.bincount(cells_N, minlength=size * size).reshape(size, size)
+        scored.append(TaskScores(task.name, tuple(task.classes), confusion_CC.astype(np.int64)))
+    return Scores(tuple(scored), tuple(task.weight for task in tasks))

@@ -1,0 +1,301 @@
+"""`run`: one configuration in, one `Outcome` out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from trainer.callbacks import load_callbacks
+from trainer.checkpoint import Progress, find_last, load_progress, load_weights
+from trainer.config.schema import Config
+from trainer.data.read import fingerprint
+from trainer.data.splits import RowSet, Split, cache_directory, read_rows, tokenised
+from trainer.errors import ConfigError, NonFinite, OutOfMemory, Problem
+from trainer.experiment import Experiment, new_directory
+from trainer.files import write_text, write_whole
+from trainer.loop import Loop, Parts
+from trainer.loss import MultiTaskLoss, class_weights
+from trainer.memory.card import Card, open_card
+from trainer.memory.recovery import Recovery
+from trainer.model.build import build_model, load_tokenizer
+from trainer.model.classifier import Classifier
+from trainer.model.source import require_model
+from trainer.optimizer import build_optimizer, prime
+from trainer.outcome import Observer, Outcome, Report, Silent, Status
+from trainer.schedule import build_schedule
+from trainer.step import Precision, TrainStep
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from trainer.memory.card import CardSpec
+
+#: what does not change a result, and so may differ between a checkpoint and the run that resumes it
+_CIRCUMSTANCES = {
+    "experiment": {"name", "output_dir", "log_level", "resume_from_checkpoint", "checkpoint_interval_s"},
+    "data": {"cache_dir", "num_workers", "pin_memory", "prefetch_factor", "test_path"},
+    "callbacks": {"tensorboard_log_dir", "monitor_gpu_memory"},
+}
+
+
+def run(
+    config: Config,
+    *,
+    report: Report | None = None,
+    directory: Path | None = None,
+    card: CardSpec | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Train once, as `config` says, in `directory` (None: a new one under experiment.output_dir).
+
+    A directory that holds a checkpoint of the same configuration is continued. `report(step,
+    metrics)` is told every evaluation and returns True to stop. `card` None: the CUDA device if
+    there is one, else the CPU without a limit.
+
+    Running out of memory with nothing smaller to try, and a loss that is not finite, are
+    outcomes (`oom`, `nonfinite`), not exceptions.
+
+    Raises:
+        UserError: configuration, data or model cannot be used; nothing was trained.
+    """
+    watcher = observer or Silent()
+    require_model(config.model.name)
+    rows = read_rows(config)
+    experiment = Experiment(directory or new_directory(config, now=datetime.now()), config)
+    experiment.begin()
+    with open_card(card) as opened:
+        return _Run(experiment, rows, opened, watcher).outcome(report)
+
+
+class _Run:
+    """One run in the making: builds the parts, lets the loop run, writes what is left behind."""
+
+    def __init__(self, experiment: Experiment, rows: RowSet, card: Card, observer: Observer) -> None:
+        self.experiment = experiment
+        self.config = experiment.config
+        self.rows = rows
+        self.card = card
+        self.observer = observer
+        self.loop: Loop | None = None
+
+    def outcome(self, report: Report | None) -> Outcome:
+        """Train and finish; the two faults that end a trial become its status."""
+        try:
+            self.loop = self._build(report)
+            status: Status = self.loop.run()
+            test = self._finish(self.loop) if status == "completed" else {}
+            return self._outcome(status, test=test)
+        except OutOfMemory as error:
+            ended = self._outcome("oom", error=str(error))
+            return replace(ended, needed_bytes=error.needed_bytes)
+        except NonFinite as error:
+            return self._outcome("nonfinite", error=str(error))
+
+    def _build(self, report: Report | None) -> Loop:
+        config, rows = self.config, self.rows
+        tokenizer = load_tokenizer(config.model, texts=rows.train.table.texts)
+        tokenizer.save_pretrained(self.experiment.tokenizer)
+        cache = cache_directory(config)
+        train = tokenised(rows.train, tokenizer=tokenizer, cache_dir=cache)
+        val = tokenised(rows.val, tokenizer=tokenizer, cache_dir=cache)
+        step = self._step(tokenizer)
+        steps = total_steps(config, rows=len(train.labels_NT))
+        schedule = build_schedule(step.optimizer, config.training, total_steps=steps)
+        parts = Parts(
+            config=config,
+            tasks=rows.tasks,
+            train=train,
+            val=val,
+            step=step,
+            schedule=schedule,
+            card=self.card,
+            experiment=self.experiment,
+            callbacks=load_callbacks(config.callbacks.custom),
+        )
+        loop = Loop(parts, observer=self.observer, report=report)
+        self._resume(loop)
+        return loop
+
+    def _step(self, tokenizer: PreTrainedTokenizerFast) -> TrainStep:
+        config = self.config
+        torch.manual_seed(config.experiment.seed)
+        try:
+            model = self._model(len(tokenizer))
+            weights = class_weights(
+                self.rows.train.labels_NT, tasks=self.rows.tasks, mode=config.training.class_weights
+            )
+            loss = MultiTaskLoss(self.rows.tasks, weights=weights, label_smoothing=config.training.label_smoothing)
+            optimizer = build_optimizer(model, config)
+            prime(optimizer)
+        except torch.OutOfMemoryError as error:
+            recovery = Recovery(self.card, say=self.observer.say)
+            raise recovery.exhausted("the model with its gradients and optimizer", str(error)) from error
+        precision = precision_for(config, self.card.device)
+        scaler = torch.amp.GradScaler(
+            self.card.device.type, enabled=precision.dtype == torch.float16
+        )
+        return TrainStep(
+            model,
+            loss.to(self.card.device),
+            optimizer,
+            scaler,
+            precision,
+            config.optimization.max_grad_norm,
+        )
+
+    def _model(self, vocabulary_size: int) -> Classifier:
+        model = build_model(
+            self.config.model,
+            tasks=self.rows.tasks,
+            vocabulary_size=vocabulary_size,
+            efficient_attention=self.config.optimization.memory_efficient_attention,
+        )
+        if self.config.optimization.gradient_checkpointing:
+            model.net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        return self.card.adopt(model)
+
+    def _resume(self, loop: Loop) -> None:
+        identity = self._identity()
+        loop.progress.identity = identity
+        asked = self.config.experiment.resume_from_checkpoint
+        checkpoint = Path(asked) if asked else find_last(self.experiment.checkpoints)
+        if checkpoint is None:
+            return
+        progress = load_progress(checkpoint)
+        if progress.identity != identity:
+            raise ConfigError([Problem(None, _differs(checkpoint, progress.identity, identity))])
+        loop.resume(checkpoint, progress)
+        self.observer.say(f"Going on from {checkpoint} at step {progress.step}")
+
+    def _identity(self) -> str:
+        """Everything a continuation must share with its checkpoint, as JSON."""
+        settings = self.config.model_dump(mode="json")
+        for section, keys in _CIRCUMSTANCES.items():
+            for key in keys:
+                settings[section].pop(key)
+        data = {"train": self.rows.train, "val": self.rows.val}
+        prints = {name: fingerprint(rows.table.path) for name, rows in data.items()}
+        return json.dumps({"config": settings, "data": prints}, sort_keys=True)
+
+    def _finish(self, loop: Loop) -> dict[str, Any]:
+        """Best weights to final_model.pt; test rows, if any, are read here and only here."""
+        best = max(loop.progress.kept, key=self._rank(loop), default=None)
+        if best is not None:
+            load_weights(self.experiment.checkpoints / best, model=loop.model)
+        state = {name: value.cpu() for name, value in loop.model.net.state_dict().items()}
+        write_whole(self.experiment.final_model, lambda path: torch.save(state, path))
+        test = self._test(loop)
+        if self.config.experiment.save_predictions:
+            self._write_predictions(loop)
+        self.experiment.write_summary(self._summary(loop, test))
+        self.experiment.drop_checkpoints(["last"] if (self.experiment.checkpoints / "last").exists() else [])
+        return test
+
+    def _rank(self, loop: Loop) -> Any:
+        sign = 1 if self.config.callbacks.early_stopping_mode == "max" else -1
+        return lambda name: sign * loop.progress.kept[name]
+
+    def _test(self, loop: Loop) -> dict[str, Any]:
+        if self.rows.test is None:
+            return {}
+        split = self._tokenised_again(self.rows.test)
+        found = loop.evaluate(split, where="test")
+        return {"loss": found.loss, **found.scores.as_dict()}
+
+    def _tokenised_again(self, rows: Any) -> Split:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.experiment.tokenizer)
+        return tokenised(rows, tokenizer=tokenizer, cache_dir=cache_directory(self.config))
+
+    def _write_predictions(self, loop: Loop) -> None:
+        found = loop.evaluate(loop.parts.val, where="predictions")
+        parts = loop.model.split(torch.from_numpy(found.logits_NC))
+        lines = []
+        for index, text in enumerate(self.rows.val.table.texts):
+            chosen = {
+                task.field: task.classes[int(part_NC[index].argmax())]
+                for task, part_NC in zip(self.rows.tasks, parts, strict=True)
+            }
+            lines.append(json.dumps({"text": text, **chosen}, ensure_ascii=False))
+        write_text(self.experiment.directory / "predictions.jsonl", "\n".join(lines) + "\n")
+
+    def _summary(self, loop: Loop, test: dict[str, Any]) -> dict[str, Any]:
+        progress = loop.progress
+        return {
+            "status": "completed",
+            "steps": progress.step,
+            "seconds": progress.seconds,
+            "best_evaluation": progress.best_step,
+            "best_metrics": progress.best_metrics,
+            "validation": progress.best_scores,
+            "test": test or None,
+            "tasks": {task.name: list(task.classes) for task in self.rows.tasks},
+            "device": str(self.card.device),
+            "precision": loop.parts.step.precision.name,
+            "peak_bytes": progress.peak_bytes,
+            "oom_events": progress.oom_events,
+            "scaler_skips": loop.parts.step.skipped,
+            "data": {
+                name: {"path": str(rows.table.path), "rows": len(rows.table), "sha256": fingerprint(rows.table.path)}
+                for name, rows in (("train", self.rows.train), ("val", self.rows.val), ("test", self.rows.test))
+                if rows is not None
+            },
+        }
+
+    def _outcome(
+        self, status: Status, *, test: dict[str, Any] | None = None, error: str | None = None
+    ) -> Outcome:
+        progress = self.loop.progress if self.loop else Progress()
+        measures = [event["where"] for event in progress.oom_events]
+        paths = {"config": "config.yaml", "metrics": "metrics.json", "checkpoints": "checkpoints"}
+        if status == "completed":
+            paths |= {"final_model": "final_model.pt", "summary": "training_summary.json"}
+        return Outcome(
+            status=status,
+            directory=str(self.experiment.directory),
+            best_metrics=progress.best_metrics,
+            best_step=progress.best_step,
+            steps=progress.step,
+            seconds=progress.seconds,
+            measured_peak_bytes=progress.peak_bytes,
+            limit_bytes=self.card.limit_bytes,
+            measures=[f"smaller micro-batches from {where}" for where in measures],
+            oom_events=progress.oom_events,
+            paths=paths,
+            test=test or {},
+            error=error,
+        )
+
+
+def total_steps(config: Config, *, rows: int) -> int:
+    """Optimizer steps of a whole run over `rows` training rows."""
+    full, rest = divmod(rows, config.effective_batch_size)
+    per_epoch = full if config.training.dataloader_drop_last else full + (rest > 0)
+    return per_epoch * config.training.num_epochs
+
+
+def precision_for(config: Config, device: torch.device) -> Precision:
+    """fp16 autocast on a GPU if configured; float32 elsewhere (half precision is slow on CPUs)."""
+    half = config.training.fp16 and device.type == "cuda"
+    return Precision(device.type, torch.float16 if half else None)
+
+
+def _differs(checkpoint: Path, old: str, new: str) -> str:
+    before, after = json.loads(old), json.loads(new)
+    keys = sorted(
+        f"{section}.{key}"
+        for section in after["config"]
+        for key in after["config"][section]
+        if before["config"].get(section, {}).get(key) != after["config"][section][key]
+    )
+    keys += [f"the {name} data" for name in after["data"] if before["data"][name] != after["data"][name]]
+    return (
+        f"{checkpoint} was made with another configuration; different are: {', '.join(keys)}. "
+        "Put these back, or start a new run without --resume-from-checkpoint"
+    )

@@ -1,0 +1,82 @@
+"""One optimizer step: an effective batch in micro-batches, clipped, applied once.
+
+The memory planner traces these same functions under fake tensors; a change here changes the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from trainer.loss import MultiTaskLoss
+from trainer.model.classifier import Classifier
+from trainer.optimizer import parameters_of
+
+if TYPE_CHECKING:
+    from trainer.data.batches import Batch
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Arithmetic of forward and backward: float32, or autocast to `dtype` on a GPU."""
+
+    device_type: str
+    dtype: torch.dtype | None = None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context that forward runs in."""
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device_type, dtype=self.dtype)
+
+    @property
+    def name(self) -> str:
+        """fp32, fp16 or bf16."""
+        return {None: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[self.dtype]
+
+
+@dataclass
+class TrainStep:
+    """The parts of a step. `skipped` counts updates that the fp16 scaler left out (not NaN losses)."""
+
+    model: Classifier
+    loss: MultiTaskLoss
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    precision: Precision
+    max_grad_norm: float
+    skipped: int = 0
+
+    def gradients(self, micro_batches: Sequence[Batch], totals: Sequence[float]) -> Tensor:
+        """Accumulate the effective batch's gradient; returns its loss, detached (a scalar)."""
+        losses = [self._backward(batch, totals) for batch in micro_batches]
+        return torch.stack(losses).sum()
+
+    def update(self) -> Tensor:
+        """Clip, apply, and drop the gradients; returns their norm before clipping (a scalar)."""
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_grad_norm_(parameters_of(self.optimizer), self.max_grad_norm)
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.skipped += self.scaler.get_scale() < scale
+        self.forget()
+        return norm
+
+    def forget(self) -> None:
+        """Drop the gradients, and their memory."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _backward(self, batch: Batch, totals: Sequence[float]) -> Tensor:
+        with self.precision.autocast():
+            logits_BC = self.model(batch.ids_BL, batch.mask_BL)
+        loss = self.loss(self.model.split(logits_BC), batch.labels_BT, totals)
+        self.scaler.scale(loss).backward()
+        return loss.detach()
