@@ -1,0 +1,59 @@
+# The project's own commands; everything they need is installed into .venv.
+#   make quickstart   install, then one whole search on a generated sample, without a GPU
+#   make test         install, then lint, types and every test
+#   make check        the quick loop: lint, types, fast tests
+#   make bench        the figures of benchmarks/
+#   make clean        removes what the commands above made, except studies and experiments
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Two processes use two cores; one thread each keeps them from getting in each other's way.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check lint bench clean
+
+help:
+	@sed -n '2,6s/^# *//p' Makefile
+
+quickstart: $(VENV)/installed
+	$(BIN)/cp-search run spaces/quickstart.yaml
+
+test: lint
+	$(PYTEST) -n $(JOBS)
+
+check: lint
+	$(PYTEST) -n $(JOBS) -q -m "not slow"
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-test
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find trainer search tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "cp-search needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)." >&2; \
+	  echo "Name a newer one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# PyTorch first and pinned: whatever comes after finds it there and cannot bring another build.
+$(VENV)/torch: $(VENV)/bin/python constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt torch
+	@touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/torch pyproject.toml
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@ $(VENV)/installed
