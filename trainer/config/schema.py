@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -18,6 +18,9 @@ Name = Annotated[str, Field(min_length=1)]
 Pooling = Literal["cls", "mean", "last4"]
 Scheduler = Literal["cosine", "linear", "polynomial", "constant"]
 ClassWeights = Literal["none", "sqrt", "balanced"]
+
+
+BUILTIN_TASKS = frozenset({"toxicity", "bullying", "role", "emotion", "labels"})
 
 
 class Section(BaseModel):
@@ -51,6 +54,16 @@ class ModelConfig(Section):
         None, description="task -> weight in loss and eval_f1_macro; null: the tasks' own"
     )
     pooling: Pooling = Field("cls", description="which hidden states the head sees")
+
+    @field_validator("task_weights")
+    @classmethod
+    def _names_tasks(cls, weights: dict[str, float] | None, info: ValidationInfo) -> dict[str, float] | None:
+        if "tasks" not in info.data:  # invalid itself, and reported as such
+            return weights
+        known = BUILTIN_TASKS | set(info.data["tasks"] or {})
+        if unknown := sorted(set(weights or {}) - known):
+            raise ValueError(f"unknown tasks {', '.join(unknown)} (there are: {', '.join(sorted(known))})")
+        return weights
 
 
 class DataConfig(Section):
@@ -153,16 +166,6 @@ class Config(Section):
     def micro_batch_size(self) -> int:
         """Largest micro-batch, in full-length examples; never above the effective batch."""
         return min(self.training.batch_size, self.effective_batch_size)
-
-    @model_validator(mode="after")
-    def _task_weights_name_tasks(self) -> Config:
-        unknown = sorted(set(self.model.task_weights or {}) - set(self.model.tasks or {}) - BUILTIN_TASKS)
-        if unknown:
-            raise ValueError(f"model.task_weights names unknown tasks: {', '.join(unknown)}")
-        return self
-
-
-BUILTIN_TASKS = {"toxicity", "bullying", "role", "emotion", "labels"}
 
 
 def key_paths() -> dict[str, Any]:

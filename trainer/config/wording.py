@@ -1,0 +1,98 @@
+"""What pydantic found wrong, said in the words of someone who wrote a YAML file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.config.yaml import closest
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_BOUNDS = {
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+
+
+def explain(error: Mapping[str, Any], *, written: str | None = None) -> str:
+    """One pydantic error as a line with its remedy.
+
+    `written` is the unquoted word in the file, which tells a yes/no from a true/false.
+    """
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind in _WANTED:
+        return _wrong_type(kind, value, written=written)
+    if kind == "literal_error":
+        return _wrong_choice(value, re.findall(r"'([^']*)'", context["expected"]), written=written)
+    if kind in _BOUNDS:
+        return f"must be {_BOUNDS[kind].format(**context)}, not {show(value)}"
+    if kind == "value_error":
+        return str(context["error"])
+    plain = {
+        "extra_forbidden": "unknown key",
+        "missing": f"{error['loc'][-1]} is missing",
+        "finite_number": "must be a finite number",
+        "string_too_short": "must not be empty",
+        "too_short": f"needs at least {context.get('min_length')} entries",
+    }
+    return plain.get(kind) or str(error["msg"])
+
+
+def show(value: Any) -> str:
+    """`value` as one would write it in YAML, shortened."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """ "; did you mean X?", or nothing."""
+    near = closest(word, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def _wrong_type(kind: str, value: Any, *, written: str | None) -> str:
+    wanted = _WANTED[kind]
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return _quote_it(value, written=written)
+    if kind in ("int_type", "float_type") and isinstance(value, str):
+        return _number_as_text(wanted, value, written=written)
+    if kind.startswith("int") and isinstance(value, float) and value.is_integer():
+        return f"must be a whole number, not {value}; write {int(value)}"
+    return f"must be {wanted}, not {show(value)}"
+
+
+def _quote_it(value: bool | int | float, *, written: str | None) -> str:
+    word = written or show(value)
+    meaning = show(value) if isinstance(value, bool) else "a number"
+    return f'must be text, but {word} means {meaning} in YAML; quote it: "{word}"'
+
+
+def _number_as_text(wanted: str, value: str, *, written: str | None) -> str:
+    try:
+        float(value)
+    except ValueError:
+        return f"must be {wanted}, not {show(value)}"
+    if written is None:
+        return f"must be {wanted}, but {show(value)} is text; remove the quotes: {value}"
+    return f"must be {wanted}; {value} is no plain number in YAML, remove leading zeros and blanks"
+
+
+def _wrong_choice(value: Any, choices: list[str], *, written: str | None) -> str:
+    if isinstance(value, bool) and written and written.lower() not in ("true", "false"):
+        return f"must be one of {', '.join(choices)}; {written} means {show(value)} in YAML"
+    near = did_you_mean(value, choices) if isinstance(value, str) else ""
+    return f"must be one of {', '.join(choices)}, not {show(value)}{near}"
