@@ -19,7 +19,6 @@ from trainer.model.classifier import Classifier
 if TYPE_CHECKING:
     from trainer.data.splits import Split
     from trainer.data.tasks import Task
-    from trainer.data.tokens import Tokens
     from trainer.step import Precision
 
 
@@ -46,16 +45,16 @@ def evaluate(
 
 @torch.inference_mode()
 def infer(
-    model: Classifier, tokens: Tokens, *, max_length: int, token_budget: int, precision: Precision
+    model: Classifier, split: Split, *, max_length: int, token_budget: int, precision: Precision
 ) -> Tensor:
     """Float32 logits_NC on the CPU, in row order; micro-batches by length, longest first."""
     model.eval()
     device = next(model.parameters()).device
-    lengths_N = tokens.lengths(max_length)
+    lengths_N = split.tokens.lengths(max_length)
     logits_NC = torch.empty(len(lengths_N), sum(model.sizes))
     for rows in micro_batches(lengths_N, token_budget=token_budget):
-        batch = collate(tokens, rows, labels_NT=None, max_length=max_length).to(device)
+        batch = collate(split.tokens, rows, labels_NT=split.labels_NT, max_length=max_length)
         with precision.autocast():
-            part_BC = model(batch.ids_BL, batch.mask_BL)
+            part_BC = model(batch.ids_BL.to(device), batch.mask_BL.to(device))
         logits_NC[torch.from_numpy(rows)] = part_BC.float().cpu()
     return logits_NC

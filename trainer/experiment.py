@@ -57,7 +57,9 @@ class Experiment:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot write to {self.directory}: {error.strerror}; choose another place") from error
+            raise UserError(
+                f"cannot write to {self.directory}: {error.strerror}; choose another place"
+            ) from error
         write_text(self.directory / "config.yaml", dump_config(self.config))
         write_json(self.directory / "config.json", self.config.model_dump(mode="json"))
 

@@ -20,6 +20,7 @@ from trainer.data.batches import Batch, collate, effective_batches, micro_batche
 from trainer.errors import NonFinite
 from trainer.evaluation import Evaluation, evaluate, infer
 from trainer.memory.recovery import Cut, Recovery, TokenBudget, random_state, restore_random_state
+from trainer.step import TrainStep, to_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from trainer.memory.card import Card
     from trainer.model.classifier import Classifier
     from trainer.outcome import Observer, Report
-    from trainer.step import TrainStep
 
 Ended = Literal["completed", "stopped", "interrupted"]
 
@@ -138,7 +138,7 @@ class Loop:
         def work(tokens: int) -> torch.Tensor:
             return infer(
                 self.model,
-                split.tokens,
+                split,
                 max_length=self.budget.full_length,
                 token_budget=tokens,
                 precision=precision,
@@ -174,7 +174,9 @@ class Loop:
                 return "interrupted"
             self._one_step(batches[index])
             if index + 1 in due:
-                self.progress.evaluations = epoch * self.config.training.evaluations_per_epoch + due[index + 1]
+                self.progress.evaluations = (
+                    epoch * self.config.training.evaluations_per_epoch + due[index + 1]
+                )
                 ended = self._evaluation(epoch, writer)
                 if ended:
                     return ended
@@ -319,7 +321,7 @@ class Loop:
     def _batch(self, rows: NDArray[np.int64]) -> Batch:
         train = self.parts.train
         batch = collate(train.tokens, rows, labels_NT=train.labels_NT, max_length=self.budget.full_length)
-        return batch.to(self.parts.card.device, pin=self.config.data.pin_memory)
+        return to_device(batch, self.parts.card.device, pin=self.config.data.pin_memory)
 
     def _rate(self) -> float:
         return float(max(group["lr"] for group in self.parts.step.optimizer.param_groups))
@@ -336,13 +338,16 @@ class Loop:
         peak = self.parts.card.peak_bytes() or 0
         if peak > CROWDED * limit and not self._warned:
             self._warned = True
-            self.observer.say(f"Warning: {peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use")
+            self.observer.say(
+                f"Warning: {peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use"
+            )
 
     def _say_evaluation(self, metrics: dict[str, float]) -> None:
         epoch = self.progress.step / self.steps_per_epoch
         self.observer.say(
-            f"Epoch {epoch:.2f} | train_loss {metrics['train_loss']:.4f} | eval_loss {metrics['eval_loss']:.4f}"
-            f" | eval_f1_macro {metrics['eval_f1_macro']:.4f} | eval_accuracy {metrics['eval_accuracy']:.4f}"
+            f"Epoch {epoch:.2f} | train_loss {metrics['train_loss']:.4f}"
+            f" | eval_loss {metrics['eval_loss']:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}"
+            f" | eval_accuracy {metrics['eval_accuracy']:.4f}"
         )
 
     def _hook(self, name: str, **kwargs: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from trainer.callbacks import load_callbacks
 from trainer.checkpoint import Progress, find_last, load_progress, load_weights
 from trainer.config.schema import Config
 from trainer.data.read import fingerprint
-from trainer.data.splits import RowSet, Split, cache_directory, read_rows, tokenised
+from trainer.data.splits import Rows, RowSet, Split, cache_directory, read_rows, tokenised
 from trainer.errors import ConfigError, NonFinite, OutOfMemory, Problem
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
@@ -98,12 +99,9 @@ class _Run:
 
     def _build(self, report: Report | None) -> Loop:
         config, rows = self.config, self.rows
-        tokenizer = load_tokenizer(config.model, texts=rows.train.table.texts)
-        tokenizer.save_pretrained(self.experiment.tokenizer)
-        cache = cache_directory(config)
-        train = tokenised(rows.train, tokenizer=tokenizer, cache_dir=cache)
-        val = tokenised(rows.val, tokenizer=tokenizer, cache_dir=cache)
-        step = self._step(tokenizer)
+        self._tokenizer.save_pretrained(self.experiment.tokenizer)
+        train, val = self._tokenised(rows.train), self._tokenised(rows.val)
+        step = self._step()
         steps = total_steps(config, rows=len(train.labels_NT))
         schedule = build_schedule(step.optimizer, config.training, total_steps=steps)
         parts = Parts(
@@ -121,24 +119,24 @@ class _Run:
         self._resume(loop)
         return loop
 
-    def _step(self, tokenizer: PreTrainedTokenizerFast) -> TrainStep:
+    def _step(self) -> TrainStep:
         config = self.config
         torch.manual_seed(config.experiment.seed)
         try:
-            model = self._model(len(tokenizer))
+            model = self._model(len(self._tokenizer))
             weights = class_weights(
                 self.rows.train.labels_NT, tasks=self.rows.tasks, mode=config.training.class_weights
             )
-            loss = MultiTaskLoss(self.rows.tasks, weights=weights, label_smoothing=config.training.label_smoothing)
+            loss = MultiTaskLoss(
+                self.rows.tasks, weights=weights, label_smoothing=config.training.label_smoothing
+            )
             optimizer = build_optimizer(model, config)
             prime(optimizer)
         except torch.OutOfMemoryError as error:
             recovery = Recovery(self.card, say=self.observer.say)
             raise recovery.exhausted("the model with its gradients and optimizer", str(error)) from error
         precision = precision_for(config, self.card.device)
-        scaler = torch.amp.GradScaler(
-            self.card.device.type, enabled=precision.dtype == torch.float16
-        )
+        scaler = torch.amp.GradScaler(self.card.device.type, enabled=precision.dtype == torch.float16)
         return TrainStep(
             model,
             loss.to(self.card.device),
@@ -203,15 +201,16 @@ class _Run:
     def _test(self, loop: Loop) -> dict[str, Any]:
         if self.rows.test is None:
             return {}
-        split = self._tokenised_again(self.rows.test)
+        split = self._tokenised(self.rows.test)
         found = loop.evaluate(split, where="test")
         return {"loss": found.loss, **found.scores.as_dict()}
 
-    def _tokenised_again(self, rows: Any) -> Split:
-        from transformers import AutoTokenizer
+    def _tokenised(self, rows: Rows) -> Split:
+        return tokenised(rows, tokenizer=self._tokenizer, cache_dir=cache_directory(self.config))
 
-        tokenizer = AutoTokenizer.from_pretrained(self.experiment.tokenizer)
-        return tokenised(rows, tokenizer=tokenizer, cache_dir=cache_directory(self.config))
+    @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerFast:
+        return load_tokenizer(self.config.model, texts=self.rows.train.table.texts)
 
     def _write_predictions(self, loop: Loop) -> None:
         found = loop.evaluate(loop.parts.val, where="predictions")
@@ -236,16 +235,25 @@ class _Run:
             "validation": progress.best_scores,
             "test": test or None,
             "tasks": {task.name: list(task.classes) for task in self.rows.tasks},
+            "task_weights": {task.name: task.weight for task in self.rows.tasks},
             "device": str(self.card.device),
             "precision": loop.parts.step.precision.name,
             "peak_bytes": progress.peak_bytes,
             "oom_events": progress.oom_events,
             "scaler_skips": loop.parts.step.skipped,
-            "data": {
-                name: {"path": str(rows.table.path), "rows": len(rows.table), "sha256": fingerprint(rows.table.path)}
-                for name, rows in (("train", self.rows.train), ("val", self.rows.val), ("test", self.rows.test))
-                if rows is not None
-            },
+            "data": self._data(),
+        }
+
+    def _data(self) -> dict[str, dict[str, Any]]:
+        files = {"train": self.rows.train, "val": self.rows.val, "test": self.rows.test}
+        return {
+            name: {
+                "path": str(rows.table.path),
+                "rows": len(rows.table),
+                "sha256": fingerprint(rows.table.path),
+            }
+            for name, rows in files.items()
+            if rows is not None
         }
 
     def _outcome(

@@ -32,6 +32,4 @@ def build_schedule(optimizer: Optimizer, training: TrainingConfig, *, total_step
     """A scheduler to be stepped once per optimizer step."""
     warmup = round(total_steps * training.warmup_ratio)
     shape = training.lr_scheduler
-    return LambdaLR(
-        optimizer, lambda step: rate_factor(step, total=total_steps, warmup=warmup, shape=shape)
-    )
+    return LambdaLR(optimizer, lambda step: rate_factor(step, total=total_steps, warmup=warmup, shape=shape))

@@ -65,6 +65,13 @@ def build_model(
     return Classifier(net, sizes=[len(task.classes) for task in tasks], pooling=model.pooling)
 
 
+def empty_model(model: ModelConfig, *, tasks: Sequence[Task], vocabulary_size: int) -> Classifier:
+    """The same architecture as `build_model`'s with random weights: to load trained ones into."""
+    config = encoder_config(model, tasks=tasks, vocabulary_size=vocabulary_size)
+    net = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    return Classifier(net, sizes=[len(task.classes) for task in tasks], pooling=model.pooling)
+
+
 def encoder_config(
     model: ModelConfig, *, tasks: Sequence[Task], vocabulary_size: int | None = None
 ) -> PreTrainedConfig:

@@ -1,0 +1,183 @@
+"""From an experiment directory to a model directory that plain transformers loads.
+
+One task gives an ordinary text-classification model. Several tasks give one whose logits stand
+side by side, named task/class (docs/decisions/0005). Mean pooling becomes one more encoder layer.
+`last4` pooling has no equal in transformers' own classes and is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+from trainer.config.schema import Config
+from trainer.data.tasks import Task
+from trainer.errors import CpSearchError, UserError
+from trainer.experiment import Experiment, load_run_config
+from trainer.files import write_json, write_text
+from trainer.model.build import empty_model
+from trainer.model.classifier import Classifier
+from trainer.model_card import model_card
+from trainer.predict import FACTS
+
+#: how far a reloaded model's logits may lie from the trained one's, float32
+TOLERANCE = 1e-3
+
+#: factor on the mean in the layer that stands for mean pooling: the residual it drowns is 1e-6 of
+#: it, and a power of two loses no bits
+MEAN_SCALE = float(2**20)
+
+
+class ExportDiffers(CpSearchError):
+    """The exported model, loaded again, does not say what the trained one says."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where the model lies and how far its logits were from the trained model's when reloaded."""
+
+    directory: Path
+    largest_difference: float
+    checked_texts: int
+
+
+def export_model(
+    run_directory: Path, *, to: Path, texts: Sequence[str], facts: dict[str, Any] | None = None
+) -> Exported:
+    """Write the run's final model to `to`, load it back with transformers alone, and compare.
+
+    texts: real texts on which the trained and the reloaded model must agree.
+
+    Raises:
+        UserError: no finished run in `run_directory`, or its pooling cannot be exported.
+        ExportDiffers: the reloaded model's logits differ by more than `TOLERANCE`.
+    """
+    config = load_run_config(run_directory)
+    experiment = Experiment(run_directory, config)
+    tasks = _tasks_of(run_directory)
+    model = load_final(experiment, tasks)
+    tokenizer = AutoTokenizer.from_pretrained(experiment.tokenizer)
+    building = to.with_name(f".{to.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    standard_model(model).save_pretrained(building)
+    tokenizer.model_max_length = config.model.max_sequence_length
+    tokenizer.save_pretrained(building)
+    write_json(building / FACTS, _facts(config, tasks) | (facts or {}))
+    write_text(building / "README.md", model_card(config, tasks=tasks, facts=facts or {}))
+    difference = _difference(model, building, texts)
+    if difference > TOLERANCE:
+        raise ExportDiffers(
+            f"reloaded logits differ by {difference:.2g} (allowed {TOLERANCE:g}); see {building}"
+        )
+    shutil.rmtree(to, ignore_errors=True)
+    building.replace(to)
+    return Exported(to, difference, len(texts))
+
+
+def load_final(experiment: Experiment, tasks: Sequence[Task]) -> Classifier:
+    """The trained classifier of a finished run, in evaluation mode.
+
+    Raises:
+        UserError: the run left no final_model.pt or no tokenizer.
+    """
+    if not experiment.final_model.is_file():
+        raise UserError(f"{experiment.directory} holds no finished run (no final_model.pt)")
+    tokenizer = AutoTokenizer.from_pretrained(experiment.tokenizer)
+    model = empty_model(experiment.config.model, tasks=tasks, vocabulary_size=len(tokenizer))
+    model.net.load_state_dict(torch.load(experiment.final_model, weights_only=True))
+    return model.eval()
+
+
+def standard_model(model: Classifier) -> PreTrainedModel:
+    """A transformers model whose own forward gives this classifier's logits.
+
+    Raises:
+        UserError: `last4` pooling, or `mean` on a family whose layers are not BERT's.
+    """
+    if model.pooling == "cls":
+        return model.net
+    if model.pooling == "mean" and _has_bert_layers(model.net):
+        return _with_mean_layer(model.net)
+    raise UserError(
+        f"pooling {model.pooling!r} of a {model.net.config.model_type} model has no equal in transformers; "
+        "train with model.pooling: cls (or mean, for the BERT family) to export it"
+    )
+
+
+def _has_bert_layers(net: PreTrainedModel) -> bool:
+    layers = getattr(getattr(net.base_model, "encoder", None), "layer", None)
+    try:
+        last = layers[-1]
+        return all(
+            isinstance(part, nn.Linear)
+            for part in (last.attention.self.query, last.attention.output.dense, last.intermediate.dense)
+        ) and not getattr(net.config, "relative_attention", False)
+    except (TypeError, AttributeError, IndexError):
+        return False
+
+
+@torch.no_grad()
+def _with_mean_layer(net: PreTrainedModel) -> PreTrainedModel:
+    """`net` and one more layer that puts the normalised mean of all tokens at every position.
+
+    Queries and keys of zero give uniform attention over the text's tokens; values scaled by
+    `MEAN_SCALE` drown the residual; a feed-forward part of zero adds nothing; both LayerNorms
+    without affine weights normalise, the second one what is normalised already.
+    """
+    config = type(net.config).from_dict(
+        net.config.to_dict() | {"num_hidden_layers": net.config.num_hidden_layers + 1}
+    )
+    config.architectures = [type(net).__name__]
+    longer = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    missing, unexpected = longer.load_state_dict(net.state_dict(), strict=False)
+    layer = longer.base_model.encoder.layer[-1]
+    if unexpected or len(missing) != len(layer.state_dict()):
+        raise ExportDiffers(f"the mean layer does not fit this model: {missing} {unexpected}")
+    for parameter in layer.parameters():
+        parameter.zero_()
+    width = config.hidden_size
+    layer.attention.self.value.weight.copy_(torch.eye(width) * MEAN_SCALE)
+    layer.attention.output.dense.weight.copy_(torch.eye(width))
+    layer.attention.output.LayerNorm.weight.fill_(1.0)
+    layer.output.LayerNorm.weight.fill_(1.0)
+    return longer.eval()
+
+
+@torch.inference_mode()
+def _difference(model: Classifier, directory: Path, texts: Sequence[str]) -> float:
+    """Largest difference of logits between the trained model and the directory loaded afresh."""
+    fresh = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    largest = 0.0
+    for start in range(0, len(texts), 32):
+        batch = tokenizer(list(texts[start : start + 32]), padding=True, truncation=True, return_tensors="pt")
+        ids_BL, mask_BL = batch["input_ids"], batch["attention_mask"]
+        there_BC: Tensor = fresh(input_ids=ids_BL, attention_mask=mask_BL).logits
+        largest = max(largest, float((there_BC - model(ids_BL, mask_BL)).abs().max()))
+    return largest
+
+
+def _tasks_of(run_directory: Path) -> tuple[Task, ...]:
+    try:
+        summary = json.loads((run_directory / "training_summary.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{run_directory} holds no finished run: {error}") from error
+    weights = summary["task_weights"]
+    return tuple(Task(name, tuple(classes), weights[name]) for name, classes in summary["tasks"].items())
+
+
+def _facts(config: Config, tasks: Sequence[Task]) -> dict[str, Any]:
+    return {
+        "tasks": {task.name: list(task.classes) for task in tasks},
+        "max_sequence_length": config.model.max_sequence_length,
+        "base_model": config.model.name,
+        "pooling": config.model.pooling,
+    }
