@@ -1,0 +1,109 @@
+"""Public data sets turned into the product's own rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import DataError, UserError
+from trainer.files import write_text
+
+Row = dict[str, Any]
+
+#: COLD's file -> the product's name for the split.
+_COLD_SPLITS = {"train": "train", "dev": "val", "test": "test"}
+_COLD_CLASSES = {"0": 0, "1": 1}
+_FINE_GRAINED = {str(number): number for number in range(4)}
+
+
+def import_cold(source: Path, *, out: Path, limit_train: int | None = None, seed: int = 42) -> dict[str, int]:
+    """Turn COLD's train.csv, dev.csv and test.csv into train, val and test.jsonl under `out`; rows of each.
+
+    Rows are {"text", "labels", "topic"} and "fine_grained_label" where the file has it. `limit_train`
+    keeps that many training rows, in the file's order, with its share of each label. Nothing is written
+    unless every row is good: raises `DataError` with file and line.
+    """
+    splits = {ours: list(_cold_rows(source / f"{theirs}.csv")) for theirs, ours in _COLD_SPLITS.items()}
+    if limit_train is not None:
+        splits["train"] = _stratified(splits["train"], limit=limit_train, seed=seed)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, rows in splits.items():
+        write_text(out / f"{name}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return {name: len(rows) for name, rows in splits.items()}
+
+
+def _cold_rows(path: Path) -> Iterator[Row]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from _parsed(path, csv.reader(stream, strict=True))
+    except FileNotFoundError as error:
+        message = "no such file; give the directory that holds COLD's train.csv, dev.csv and test.csv"
+        raise DataError(message, file=path) from error
+    except UnicodeDecodeError as error:
+        raise DataError("not UTF-8; take COLD's file as published", file=path) from error
+
+
+def _parsed(path: Path, reader: Any) -> Iterator[Row]:
+    line, header = 1, None
+    try:
+        for cells in reader:
+            if header is None:
+                header = _checked_header(path, cells)
+            else:
+                yield _cold_row(path, line=line, header=header, cells=cells)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"not CSV ({error}); take COLD's file as published", file=path, line=line) from error
+    if line <= 2:
+        raise DataError("no rows; take COLD's file as published", file=path)
+
+
+def _checked_header(path: Path, cells: list[str]) -> list[str]:
+    missing = [name for name in ("topic", "label", "TEXT") if name not in cells]
+    if missing:
+        message = f"no column {', '.join(missing)}; columns here: {', '.join(cells)}; is this a file of COLD?"
+        raise DataError(message, file=path, line=1)
+    return cells
+
+
+def _cold_row(path: Path, *, line: int, header: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(header):
+        message = (
+            f"{len(cells)} columns where the header has {len(header)}; correct the row's commas or quotes"
+        )
+        raise DataError(message, file=path, line=line)
+    found = dict(zip(header, cells, strict=True))
+    if not found["TEXT"].strip():
+        raise DataError("TEXT is empty; write the text or remove the row", file=path, line=line)
+    label = _number(path, line=line, found=found, column="label")
+    row: Row = {"text": found["TEXT"], "labels": label, "topic": found["topic"]}
+    if "fine-grained-label" in found:
+        row["fine_grained_label"] = _number(path, line=line, found=found, column="fine-grained-label")
+    return row
+
+
+def _number(path: Path, *, line: int, found: dict[str, str], column: str) -> int:
+    known = _COLD_CLASSES if column == "label" else _FINE_GRAINED
+    if found[column] not in known:
+        message = f"{column} {found[column]!r} is not one of {', '.join(known)}; correct the row"
+        raise DataError(message, file=path, line=line)
+    return known[found[column]]
+
+
+def _stratified(rows: Sequence[Row], *, limit: int, seed: int) -> list[Row]:
+    if not 1 <= limit <= len(rows):
+        raise UserError(f"a limit of {limit} training rows: choose from 1 to {len(rows)}")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    labels = np.array([row["labels"] for row in rows])[order]
+    # Sorting by each row's place among those of its own label, as a share, interleaves the labels evenly.
+    shares = np.empty(len(rows))
+    for label in np.unique(labels):
+        same = labels == label
+        shares[same] = (np.arange(same.sum()) + 0.5) / same.sum()
+    chosen = order[np.argsort(shares, kind="stable")[:limit]]
+    return [rows[index] for index in sorted(chosen)]
