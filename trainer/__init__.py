@@ -10,23 +10,86 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainer.config.loader import Resolved as Resolved
+    from trainer.config.loader import dump_config as dump_config
+    from trainer.config.loader import load_config as load_config
+    from trainer.config.loader import parse_setting as parse_setting
     from trainer.config.schema import Config as Config
+    from trainer.config.schema import key_paths as key_paths
+    from trainer.config.templates import bundled_directory as bundled_directory
+    from trainer.config.templates import bundled_names as bundled_names
+    from trainer.config.templates import template_names as template_names
+    from trainer.config.yaml import Document as Document
+    from trainer.config.yaml import closest as closest
+    from trainer.data.importers import import_cold as import_cold
+    from trainer.data.read import read_table as read_table
+    from trainer.data.sample import write_sample as write_sample
+    from trainer.errors import ConfigError as ConfigError
+    from trainer.errors import CpSearchError as CpSearchError
+    from trainer.errors import DataError as DataError
+    from trainer.errors import ModelError as ModelError
+    from trainer.errors import Place as Place
+    from trainer.errors import Problem as Problem
+    from trainer.errors import StorageFault as StorageFault
+    from trainer.errors import StudyEnded as StudyEnded
+    from trainer.errors import TooManyFailures as TooManyFailures
+    from trainer.errors import TrialEnded as TrialEnded
+    from trainer.errors import UserError as UserError
+    from trainer.errors import WorkerLost as WorkerLost
+    from trainer.experiment import load_run_config as load_run_config
+    from trainer.export import export_model as export_model
+    from trainer.files import write_json as write_json
+    from trainer.files import write_text as write_text
+    from trainer.memory.card import CardSpec as CardSpec
+    from trainer.memory.card import parse_card as parse_card
+    from trainer.memory.card import present_card as present_card
     from trainer.outcome import Observer as Observer
     from trainer.outcome import Outcome as Outcome
     from trainer.outcome import Report as Report
     from trainer.outcome import Silent as Silent
+    from trainer.predict import Predictor as Predictor
+    from trainer.run import run as run
 
 _HOMES = {
-    "trainer.config.schema": ["Config"],
+    "trainer.config.loader": ["Resolved", "dump_config", "load_config", "parse_setting"],
+    "trainer.config.schema": ["Config", "key_paths"],
+    "trainer.config.templates": ["bundled_directory", "bundled_names", "template_names"],
+    "trainer.config.yaml": ["Document", "closest"],
+    "trainer.data.importers": ["import_cold"],
+    "trainer.data.read": ["read_table"],
+    "trainer.data.sample": ["write_sample"],
+    "trainer.errors": [
+        "ConfigError",
+        "CpSearchError",
+        "DataError",
+        "ModelError",
+        "Place",
+        "Problem",
+        "StorageFault",
+        "StudyEnded",
+        "TooManyFailures",
+        "TrialEnded",
+        "UserError",
+        "WorkerLost",
+    ],
+    "trainer.experiment": ["load_run_config"],
+    "trainer.export": ["export_model"],
+    "trainer.files": ["write_json", "write_text"],
+    "trainer.memory.card": ["CardSpec", "parse_card", "present_card"],
     "trainer.outcome": ["Observer", "Outcome", "Report", "Silent"],
+    "trainer.predict": ["Predictor"],
+    "trainer.run": ["run"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605  # derived from _HOMES, which is the one list
+__all__ = sorted(_HOME_OF)  # derived from _HOMES, which is the one list
 
 
 def __getattr__(name: str) -> Any:
     """Load `name` from its home module on first use."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'trainer' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    value = getattr(import_module(_HOME_OF[name]), name)
+    # Kept, so that a name is looked up once, and a submodule of the same name does not hide it.
+    globals()[name] = value
+    return value

@@ -1,0 +1,68 @@
+"""The typer application: every command under its name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from search.cli import dashboard, data, export, predict, retrain, run, status, train
+from search.cli.flags import add_command
+
+
+def build_app() -> typer.Typer:
+    """The whole command line, ready to be called."""
+    app = _group("Find the best hyperparameters for a Chinese text classifier on a small GPU.")
+    app.callback()(_top)
+    for module in (run, train, predict, status, dashboard, retrain, export):
+        add_command(app, module.COMMAND)
+    app.add_typer(_data_app(), name="data")
+    return app
+
+
+def _data_app() -> typer.Typer:
+    app = _group("Get a data set into shape.")
+    add_command(app, data.SAMPLE)
+    imports = _group("Read a public data set.")
+    imports.callback()(_imports)
+    add_command(imports, data.IMPORT_COLD)
+    app.add_typer(imports, name="import")
+    return app
+
+
+def _group(text: str) -> typer.Typer:
+    """A group of commands.
+
+    Plain help, since boxes cut long flags short; Python's own tracebacks, since they are for us.
+    """
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def _top(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Find the best hyperparameters for a Chinese text classifier on a small GPU."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        # Slow to import, and wanted nowhere else.
+        from importlib.metadata import version
+
+        typer.echo(f"cp-search {version('cp-search')}")
+        raise typer.Exit
+
+
+def _imports() -> None:
+    """Read a public data set."""

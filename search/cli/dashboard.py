@@ -1,0 +1,35 @@
+"""`cp-search dashboard`: optuna-dashboard over every study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.flags import Command
+
+
+@dataclass(frozen=True)
+class DashboardFlags:
+    """Options of `dashboard`."""
+
+    host: Annotated[str, typer.Option(help="Address to listen on; there is no login.")] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080
+    studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
+
+
+def dashboard(flags: DashboardFlags) -> None:
+    """Show all studies in a browser.
+
+    Works while they run and after. Ctrl-C ends it; the studies go on.
+    """
+    from search.dashboard import serve
+
+    serve(flags.studies_dir, host=flags.host, port=flags.port)
+
+
+COMMAND = Command(
+    name="dashboard", flags=DashboardFlags, body=dashboard, examples=("cp-search dashboard --port 8090",)
+)

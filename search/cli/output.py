@@ -1,0 +1,55 @@
+"""What a command prints on stdout: one JSON document, or lines for a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import typer
+
+
+@contextmanager
+def clean_stdout(wanted: bool) -> Iterator[None]:
+    """Send everything written to stdout meanwhile to stderr, when a JSON document is to follow.
+
+    Works on the file descriptor, so that it holds for libraries and for child processes too.
+    """
+    if not wanted:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as the one JSON document of this command; NaN and infinity are refused."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+class Shown(Protocol):
+    """What a command found, in its two forms."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The one JSON document."""
+
+    def lines(self) -> list[str]:
+        """Lines for a person."""
+
+
+def print_report(report: Shown, *, as_json: bool) -> None:
+    """Print `report` on stdout in the form that was asked for."""
+    if as_json:
+        print_json(report.to_json())
+    else:
+        typer.echo("\n".join(report.lines()))
