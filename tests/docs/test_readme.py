@@ -1,0 +1,90 @@
+"""What the documents name must exist: files, commands, flags, links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_command
+
+from search.cli.app import build_app
+from tests.conftest import ROOT
+
+DOCUMENTS = ["README.md", "README.zh-TW.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions/README.md"]
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+PATH = re.compile(r"(?<![\w/.-])(?:configs|spaces|docs|tests|trainer|search|benchmarks)/[\w./-]*\w")
+COMMAND = re.compile(r"cp-search (?=[a-z])[^`\n\\]*(?:\\\n[^`\n\\]*)*")
+MAKE = re.compile(r"^\s*make (?:\w+=\S+ )?(\w+)", re.MULTILINE)
+
+
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def commands(document: str) -> Iterator[list[str]]:
+    for match in COMMAND.finditer(text_of(document)):
+        words = shlex.split(match[0].replace("\\\n", " "), comments=True)
+        if re.fullmatch(r"[a-z]+", words[1]):
+            yield words[1:]
+
+
+def known_flags(words: list[str]) -> set[str]:
+    """Flags of the command that `words` begin with; fails if there is no such command."""
+    command = get_command(build_app())
+    rest = list(words)
+    while isinstance(command, typer.core.TyperGroup):
+        assert rest, f"{words}: names a group and no command"
+        name = rest.pop(0)
+        assert name in command.commands, f"no command {' '.join(words)}"
+        command = command.commands[name]
+    return {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document: str) -> None:
+    here = (ROOT / document).parent
+    assert [link for link in LINK.findall(text_of(document)) if not (here / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_named_exists(document: str) -> None:
+    assert [path for path in PATH.findall(text_of(document)) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_and_flag_named_exists(document: str) -> None:
+    for words in commands(document):
+        flags = known_flags(words)
+        used = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert used <= flags | {"--help"}, f"{document}: cp-search {' '.join(words)}"
+
+
+def test_the_readme_names_every_command() -> None:
+    named = {words[0] for words in commands("README.md")}
+    command = get_command(build_app())
+    assert isinstance(command, typer.core.TyperGroup)
+    assert set(command.commands) <= named
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_named_exists(document: str) -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(MAKE.findall(text_of(document))) <= targets
+
+
+def test_both_readmes_open_with_the_two_commands() -> None:
+    for document in ("README.md", "README.zh-TW.md"):
+        opening = text_of(document)[:300]
+        assert "make quickstart" in opening
+        assert "make test" in opening
+
+
+def test_every_decision_record_is_in_the_index() -> None:
+    index = text_of("docs/decisions/README.md")
+    records: list[Path] = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert records
+    assert [record.name for record in records if record.name not in index] == []
