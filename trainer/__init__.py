@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from trainer.outcome import Report as Report
     from trainer.outcome import Silent as Silent
     from trainer.predict import Predictor as Predictor
-    from trainer.run import run as run
+    from trainer.runner import run as run
 
 _HOMES = {
     "trainer.config.loader": ["Resolved", "dump_config", "load_config", "parse_setting"],
@@ -78,7 +78,7 @@ _HOMES = {
     "trainer.memory.card": ["CardSpec", "parse_card", "present_card"],
     "trainer.outcome": ["Observer", "Outcome", "Report", "Silent"],
     "trainer.predict": ["Predictor"],
-    "trainer.run": ["run"],
+    "trainer.runner": ["run"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

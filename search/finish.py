@@ -1,0 +1,160 @@
+"""From the best trial to an exported model: retrain for production, test once, compare, export.
+
+Everything happens in one child process and below `final/` of the study's directory. A finish that
+was interrupted goes on; one that is done for the same configuration is not done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.engine.local import LocalEngine, read_result
+from trainer import dump_config
+
+if TYPE_CHECKING:
+    from trainer import CardSpec, Config, Observer, Outcome, Report
+
+#: below the study's directory
+FINAL = "final"
+#: texts of the validation rows on which the reloaded model must agree with the trained one
+_CHECKED_TEXTS = 64
+
+
+@dataclass(frozen=True)
+class Final:
+    """The finished model: where it lies and how good it is on rows nothing was chosen on.
+
+    status: as of the retraining run. test_* and baseline_* are None without data.test_path.
+    config: the YAML it was made from; a finish is done again only if this differs.
+    """
+
+    status: str
+    directory: str
+    trial: int
+    experiment_dir: str
+    model_dir: str | None = None
+    eval_f1_macro: float | None = None
+    test_f1_macro: float | None = None
+    baseline_f1_macro: float | None = None
+    test: dict[str, Any] = field(default_factory=dict)
+    baseline: dict[str, Any] = field(default_factory=dict)
+    reloaded_difference: float | None = None
+    config: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class FinalJob:
+    """Retrain `config`, test, fit the baseline on the same rows, export. Runs in a child process."""
+
+    config: Config
+    directory: str
+    trial: int
+    facts: Mapping[str, Any]
+    card: CardSpec | None = None
+
+    def run(self, observer: Observer, report: Report) -> Final:
+        """Do it; a retraining that did not complete is returned with its status and no model."""
+        from trainer import run
+
+        home = Path(self.directory)
+        outcome = run(self.config, directory=home / "experiment", card=self.card, observer=observer)
+        if outcome.status != "completed":
+            return self._final(outcome)
+        baseline = self._baseline(observer) if self.config.data.test_path else {}
+        scores = {
+            "validation_f1_macro": outcome.best_metrics["eval_f1_macro"],
+            "test_f1_macro": outcome.test.get("f1_macro"),
+            "baseline_f1_macro": baseline.get("f1_macro"),
+        }
+        observer.say("Exporting, and loading the export back")
+        return self._final(outcome, baseline=baseline, export=self._export(home, scores))
+
+    def _baseline(self, observer: Observer) -> dict[str, Any]:
+        from trainer import LabelledTexts, read_rows, tfidf_baseline
+
+        observer.say("Fitting the TF-IDF + logistic regression baseline on the same rows")
+        rows = read_rows(self.config)
+        train = LabelledTexts(rows.train.table.texts, rows.train.labels_NT)
+        if rows.test is None:
+            return {}
+        test = LabelledTexts(rows.test.table.texts, rows.test.labels_NT)
+        return tfidf_baseline(train, test=test, tasks=rows.tasks).as_dict()
+
+    def _export(self, home: Path, scores: dict[str, Any]) -> tuple[Path, float]:
+        from trainer import export_model, read_table
+
+        texts = read_table(Path(str(self.config.data.val_path))).texts[:_CHECKED_TEXTS]
+        facts = {**self.facts, **scores}
+        exported = export_model(home / "experiment", to=home / "model", texts=texts, facts=facts)
+        return exported.directory, exported.largest_difference
+
+    def _final(
+        self,
+        outcome: Outcome,
+        *,
+        baseline: Mapping[str, Any] | None = None,
+        export: tuple[Path, float] | None = None,
+    ) -> Final:
+        model_dir, difference = export or (None, None)
+        return Final(
+            status=outcome.status,
+            directory=self.directory,
+            trial=self.trial,
+            experiment_dir=outcome.directory,
+            model_dir=str(model_dir) if model_dir else None,
+            eval_f1_macro=outcome.best_metrics.get("eval_f1_macro"),
+            test_f1_macro=outcome.test.get("f1_macro"),
+            baseline_f1_macro=(baseline or {}).get("f1_macro"),
+            test=outcome.test,
+            baseline=dict(baseline or {}),
+            reloaded_difference=difference,
+            config=dump_config(self.config),
+            error=outcome.error,
+        )
+
+
+def finish(job: FinalJob, *, engine: LocalEngine, observer: Observer) -> Final:
+    """`job`'s result: what lies there already if it is of the same configuration, else made now.
+
+    The final model of another configuration is moved aside to `final-of-trial-NNNN`, not deleted.
+    """
+    home = Path(job.directory)
+    done = _done(home)
+    if done is not None and done.config == dump_config(job.config):
+        return done
+    if done is not None:
+        home.rename(_free(home.with_name(f"{FINAL}-of-trial-{done.trial:04d}")))
+    result = engine.run(job, observer=observer, report=lambda step, metrics: False)
+    if "experiment_dir" not in result:
+        return _failed(job, str(result.get("error")))
+    return Final(**result)
+
+
+def _done(home: Path) -> Final | None:
+    result = read_result(home)
+    if result is None or result.get("model_dir") is None or not Path(result["model_dir"]).is_dir():
+        return None
+    return Final(**result)
+
+
+def _failed(job: FinalJob, error: str) -> Final:
+    """The child left no `Final`: it crashed, and its trace is in `error.txt` beside."""
+    return Final(
+        status="failed",
+        directory=job.directory,
+        trial=job.trial,
+        experiment_dir=str(Path(job.directory) / "experiment"),
+        error=error,
+    )
+
+
+def _free(path: Path) -> Path:
+    taken, free = 2, path
+    while free.exists():
+        free = path.with_name(f"{path.name}-{taken}")
+        taken += 1
+    return free
