@@ -145,7 +145,8 @@ def _leaves(document: Document, at: KeyPath, problems: list[Problem]) -> Iterato
             )
 
 
-def _at(data: dict[str, Any], path: KeyPath) -> dict[str, Any]:
+def _at(data: Any, path: KeyPath) -> dict[str, Any]:
+    """The mapping at `path`; empty where there is none (its shape is not this module's to check)."""
     for key in path:
-        data = data.get(str(key)) or {}
+        data = data.get(key) if isinstance(data, dict) else None
     return data if isinstance(data, dict) else {}

@@ -67,6 +67,16 @@ def resolve(layers: Sequence[Layer]) -> Resolved:
     return Resolved(config, origins, notes)
 
 
+def check_value(path: str, value: Any) -> list[str]:
+    """What the configuration has against `value` under the key `path`; empty: it accepts it."""
+    section, _, key = path.partition(".")
+    try:
+        Config.model_validate({section: {key: value}})
+    except ValidationError as error:
+        return [explain(dict(found), model=Config) for found in error.errors()]
+    return []
+
+
 def in_file_order(problems: Sequence[Problem]) -> list[Problem]:
     """Problems grouped by file in order of appearance, by line and column inside each; no repeats."""
     files = list(dict.fromkeys(_file(problem.place) for problem in problems))
@@ -111,7 +121,7 @@ def _problem(error: dict[str, Any], settings: Mapping[str, Setting]) -> Problem:
     setting = settings[path]
     about_key = error["type"] == "extra_forbidden" or error["loc"][-1] == "[key]"
     place = setting.key_place(inner) if about_key else setting.place(inner)
-    message = explain(error, written=setting.written(inner))
+    message = explain(error, model=Config, written=setting.written(inner))
     if setting.document is None and not inner:  # the place already names the key
         return Problem(place, message)
     return Problem(place, f"{'.'.join([setting.path, *map(str, inner)])}: {message}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from trainer.config.yaml import closest
 
@@ -28,12 +30,15 @@ _BOUNDS = {
 }
 
 
-def explain(error: Mapping[str, Any], *, written: str | None = None) -> str:
-    """One pydantic error as a line with its remedy.
+def explain(error: Mapping[str, Any], *, model: type[BaseModel], written: str | None = None) -> str:
+    """One pydantic error of `model` as a line with its remedy.
 
     `written` is the unquoted word in the file, which tells a yes/no from a true/false.
     """
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        *parents, word = error["loc"]
+        return f"unknown key{did_you_mean(str(word), _known_keys(model, parents))}"
     if kind in _WANTED:
         return _wrong_type(kind, value, written=written)
     if kind == "literal_error":
@@ -43,11 +48,10 @@ def explain(error: Mapping[str, Any], *, written: str | None = None) -> str:
     if kind == "value_error":
         return str(context["error"])
     plain = {
-        "extra_forbidden": "unknown key",
         "missing": f"{error['loc'][-1]} is missing",
         "finite_number": "must be a finite number",
         "string_too_short": "must not be empty",
-        "too_short": f"needs at least {context.get('min_length')} entries",
+        "too_short": f"too few entries; it needs at least {context.get('min_length')}",
     }
     return plain.get(kind) or str(error["msg"])
 
@@ -58,10 +62,25 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
     """ "; did you mean X?", or nothing."""
     near = closest(word, known)
     return f"; did you mean {near}?" if near else ""
+
+
+def _known_keys(model: type[BaseModel], parents: Sequence[str | int]) -> list[str]:
+    """The keys of the model that lies under `parents`, found through its annotations."""
+    kind: Any = model
+    for part in parents:
+        fields = getattr(kind, "model_fields", {})
+        # Under a mapping of models (task name -> task) the name leads to the model itself.
+        kind = _without_none(fields[part].annotation) if part in fields else (get_args(kind) or [kind])[-1]
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _without_none(kind: Any) -> Any:
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    return parts[0] if type(None) in get_args(kind) and len(parts) == 1 else kind
 
 
 def _wrong_type(kind: str, value: Any, *, written: str | None) -> str:

@@ -1,0 +1,111 @@
+"""The top level of a space file as written: strict sections and their defaults."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from trainer.config.schema import Name, Section
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[smhd])")
+# A name becomes a file and a directory: letters and digits of any script, then also . _ and -
+_FILE_NAME = re.compile(r"\w[\w.-]*")
+
+
+class CardChoice(Section):
+    """The card a study is meant for, as written; what it means is decided elsewhere."""
+
+    name: str | None = Field(None, min_length=1)
+    memory: str | None = Field(None, min_length=1)
+    virtual: bool = False
+
+
+class SampleChoice(Section):
+    """The data is a synthetic sample, which may be generated if it is missing."""
+
+    rows: int = Field(3000, ge=10)
+    seed: int = Field(42, ge=0)
+
+
+class Component(Section):
+    """A sampler or pruner of Optuna by name, with its arguments."""
+
+    name: Name
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Budget(Section):
+    """When a study is done; of two limits the first that is reached. `time_s` is written `time`."""
+
+    trials: int | None = Field(None, ge=1)
+    time_s: float | None = Field(None, alias="time")
+
+    @field_validator("time_s", mode="before")
+    @classmethod
+    def _seconds(cls, time: Any) -> Any:
+        return None if time is None else seconds(time)
+
+
+class Finish(Section):
+    """What follows the search. `set` is said in key paths."""
+
+    retrain: bool = True
+    template: Name = "production"
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class SpaceFile(Section):
+    """Every key of a space file."""
+
+    name: str | None = None
+    base: Name
+    set: dict[str, Any] = Field(default_factory=dict)
+    card: CardChoice | None = None
+    sample: SampleChoice | None = None
+    # Read by `dimension`, which says more of what is wrong than a type could.
+    search: Any = None
+    enqueue: list[dict[str, Any]] = Field(default_factory=list)
+    sampler: Component = Component(name="TPESampler")
+    pruner: Component = Component(name="MedianPruner")
+    budget: Budget = Budget()
+    finish: Finish = Finish()
+    max_failures: int = Field(3, ge=1)
+    seed: int = Field(42, ge=0, lt=2**32)
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_file(cls, name: str | None) -> str | None:
+        if name is not None and not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a file; use letters, digits, dot, underscore and hyphen")
+        return name
+
+    @field_validator("card", mode="before")
+    @classmethod
+    def _card_in_words(cls, card: Any) -> Any:
+        return _card(card) if isinstance(card, str) else card
+
+    @field_validator("sampler", "pruner", mode="before")
+    @classmethod
+    def _component_in_a_word(cls, component: Any) -> Any:
+        return {"name": component} if isinstance(component, str) else component
+
+
+def seconds(time: Any) -> float:
+    """ "2h", "30m", "90s", "1h30m" in seconds. Raises ValueError, worded for the user."""
+    text = time.replace(" ", "") if isinstance(time, str) else ""
+    if not text or _DURATION.sub("", text):
+        raise ValueError(f"{time!r} is no time; write for example 90s, 30m or 2h")
+    total = sum(float(part["amount"]) * _SECONDS[part["unit"]] for part in _DURATION.finditer(text))
+    if total <= 0:
+        raise ValueError(f"{time!r} is no time at all; write for example 30m")
+    return total
+
+
+def _card(text: str) -> dict[str, str]:
+    """ "rtx3050 4GiB" -> name and memory; either may be left out."""
+    memory = re.search(r"(?:^|\s)(\d+(?:\.\d+)?\s*[KMGT]i?B)$", text.strip(), re.IGNORECASE)
+    name = text.strip()[: memory.start()].strip() if memory else text.strip()
+    return ({"name": name} if name else {}) | ({"memory": memory[1]} if memory else {})
