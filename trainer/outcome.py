@@ -13,6 +13,7 @@ Metrics = Mapping[str, float]
 Report = Callable[[int, Metrics], bool]
 
 Status = Literal["completed", "stopped", "interrupted", "oom", "nonfinite", "failed"]
+ErrorKind = Literal["user", "crash", "lost"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Outcome:
     steps: optimizer steps done. seconds: wall time. *_bytes: memory peaks on the card.
     measures: memory measures taken, in order. oom_events: budget halvings, as recorded.
     paths: name -> path relative to the run's directory. test: scores on the test rows, if read.
+    error: one line. error_kind, of a failed run: user (who can mend it), crash (a traceback is in
+    `error.txt`), lost (its process died).
     """
 
     status: Status
@@ -42,6 +45,7 @@ class Outcome:
     paths: dict[str, str] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    error_kind: ErrorKind | None = None
 
 
 class Observer(Protocol):

@@ -1,0 +1,68 @@
+"""One attempt at one trial: what the child says is shown, what it reports is stored, the pruner asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from optuna.trial import FrozenTrial, Trial
+
+from search.interruption import Stop
+from search.study import METRIC
+from trainer.outcome import Metrics
+
+if TYPE_CHECKING:
+    from search.verdict import Verdict
+
+
+class Audience(Protocol):
+    """Who is shown how the search goes."""
+
+    def say(self, line: str) -> None:
+        """One line."""
+
+    def trial_started(self, number: int, *, values: dict[str, Any], resumed: bool) -> None:
+        """A trial begins, or goes on."""
+
+    def progress(self, done: int, total: int, status: str) -> None:
+        """Steps of the running trial."""
+
+    def evaluated(self, number: int, *, step: int, metrics: Metrics) -> None:
+        """The running trial made its evaluation `step`."""
+
+    def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
+        """A trial is over; `best` is the best so far."""
+
+
+class Attempt:
+    """One run of one trial, seen from the worker: passes on what it says, asks the pruner."""
+
+    def __init__(self, trial: Trial, *, reported: Iterable[int], audience: Audience, stop: Stop) -> None:
+        """`reported`: steps an earlier attempt has reported."""
+        self._trial = trial
+        self._reported = set(reported)
+        self._audience = audience
+        self._stop = stop
+
+    def say(self, line: str) -> None:
+        """Show it."""
+        self._audience.say(line)
+
+    def progress(self, done: int, total: int, status: str) -> None:
+        """Show it."""
+        self._audience.progress(done, total, status)
+
+    def interrupted(self) -> bool:
+        """Has the user asked to end?"""
+        return self._stop.asked
+
+    def report(self, step: int, metrics: Metrics) -> bool:
+        """Store the evaluation; True when the pruner would stop here."""
+        self._audience.evaluated(self._trial.number, step=step, metrics=metrics)
+        value = metrics.get(METRIC)
+        # After a resume an evaluation may be made again; Optuna keeps the first value of a step.
+        if value is not None and math.isfinite(value) and step not in self._reported:
+            self._trial.report(value, step)
+            self._reported.add(step)
+        return self._trial.should_prune()

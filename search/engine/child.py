@@ -1,0 +1,150 @@
+"""The child's side of the engine: runs a job, speaks over the pipe, leaves `outcome.json`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from dataclasses import asdict
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from search.engine.job import Answered, Interrupted, Job, Progressed, Reported, Said
+from trainer.errors import UserError
+from trainer.files import write_json, write_text
+from trainer.outcome import Metrics, Outcome
+
+if TYPE_CHECKING:
+    from search.engine.job import FromChild, FromParent
+
+OUTCOME = "outcome.json"
+ERROR = "error.txt"
+#: held by the child while it lives: an orphan still writing keeps its directory to itself
+CHILD_LOCK = ".child.lock"
+#: what an orphan gets to reach the end of its step and write its checkpoint
+ORPHAN_GRACE_S = 60.0
+
+#: exit code of an orphan that did not end in time
+_ORPHANED = 70
+
+
+class Line:
+    """The child's end of the pipe; an `Observer`, and through `report` the one who is asked.
+
+    Used by one thread (the job's); `interrupt` may come from a signal or the parent's watcher.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._interrupted = threading.Event()
+
+    def say(self, line: str) -> None:
+        """Send one line for a person."""
+        self._send(Said(line))
+
+    def progress(self, done: int, total: int, status: str) -> None:
+        """Send the progress."""
+        self._send(Progressed(done, total, status))
+
+    def interrupt(self) -> None:
+        """From now on `interrupted()` is True."""
+        self._interrupted.set()
+
+    def interrupted(self) -> bool:
+        """True once the parent, a signal, or the parent's death asked the job to end."""
+        while not self._interrupted.is_set() and self._waiting():
+            self._receive()
+        return self._interrupted.is_set()
+
+    def report(self, step: int, metrics: Metrics) -> bool:
+        """Send an evaluation and wait for the answer; False when the parent is gone."""
+        self._send(Reported(step, dict(metrics)))
+        while not self._orphaned:
+            message = self._receive()
+            if isinstance(message, Answered):
+                return message.stop
+        return False
+
+    _orphaned = False
+
+    def _waiting(self) -> bool:
+        try:
+            return self._connection.poll()
+        except OSError:
+            self._lost()
+            return False
+
+    def _receive(self) -> FromParent | None:
+        try:
+            message: FromParent = self._connection.recv()
+        except (EOFError, OSError):
+            self._lost()
+            return None
+        if isinstance(message, Interrupted):
+            self.interrupt()
+        return message
+
+    def _send(self, message: FromChild) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            self._lost()
+
+    def _lost(self) -> None:
+        self._orphaned = True
+        self.interrupt()
+
+
+def main(job: Job, connection: Connection) -> None:
+    """Entry of the child process: whatever happens to `job`, `outcome.json` is the last act."""
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line = Line(connection)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: line.interrupt())
+    threading.Thread(target=_watch_parent, args=(line,), daemon=True).start()
+    directory = Path(job.directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory / CHILD_LOCK):
+        write_json(directory / OUTCOME, finite(_result(job, line)))
+
+
+def _result(job: Job, line: Line) -> dict[str, Any]:
+    (Path(job.directory) / ERROR).unlink(missing_ok=True)
+    try:
+        return asdict(job.run(line, line.report))
+    except UserError as error:
+        return asdict(Outcome("failed", job.directory, error=str(error), error_kind="user"))
+    except Exception as error:  # noqa: BLE001  # the boundary of the process: the trace is kept, the parent told
+        write_text(Path(job.directory) / ERROR, traceback.format_exc())
+        return asdict(Outcome("failed", job.directory, error=one_line(error), error_kind="crash"))
+
+
+def one_line(error: BaseException) -> str:
+    """`ValueError: the first line of its message`."""
+    words = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity as null: JSON has no other word for them."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _watch_parent(line: Line) -> None:
+    """An orphan checkpoints and ends; one that cannot within the grace is ended."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    wait([parent.sentinel])
+    line.interrupt()
+    threading.Event().wait(ORPHAN_GRACE_S)
+    os._exit(_ORPHANED)

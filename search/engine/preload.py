@@ -1,0 +1,30 @@
+"""What the forkserver imports once, so that no child pays for it. Never touches CUDA.
+
+Importing starts no thread and takes no lock that a fork could break; computing could.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.utils.tensorboard
+import transformers.models.auto.modeling_auto
+import transformers.models.auto.tokenization_auto
+import transformers.models.bert.modeling_bert
+import transformers.models.bert.tokenization_bert
+
+import search.cli
+import search.engine.child
+import trainer.runner
+
+#: what a child finds already imported
+LOADED = (
+    torch,
+    torch.utils.tensorboard,
+    transformers.models.auto.modeling_auto,
+    transformers.models.auto.tokenization_auto,
+    transformers.models.bert.modeling_bert,
+    transformers.models.bert.tokenization_bert,
+    search.cli,
+    search.engine.child,
+    trainer.runner,
+)

@@ -1,0 +1,39 @@
+"""Ctrl-C: the first asks, the second insists."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stop:
+    """Whether the user asked to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def interruption(say: Callable[[str], None]) -> Iterator[Stop]:
+    """A `Stop` that SIGINT and SIGTERM set; the second one raises KeyboardInterrupt."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        # Signals reach the main thread only; another thread is stopped through its Stop.
+        yield stop
+        return
+
+    def asked(_signal: int, _frame: FrameType | None) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+        say("Stopping: the running trial writes its checkpoint. Once more to stop at once.")
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

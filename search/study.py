@@ -1,0 +1,185 @@
+"""A study: opened or made in its storage, kept to the space it was made from.
+
+What the sampler does for trial n follows from (seed, n) and the trials before it, whether or not the
+search was interrupted in between: the sampler is built anew, with a seed of its own, for every trial.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import make_url
+
+from search.methods import build_pruner, build_sampler
+from search.storage import masked, open_storage, storage_errors
+
+if TYPE_CHECKING:
+    from search.space import Space
+
+METRIC = "eval_f1_macro"
+#: the one user attribute of a study: the dashboard shows every attribute in full
+ATTRIBUTE = "cp_search"
+
+_PACKAGES = ("cp-search", "optuna", "torch", "transformers", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True)
+class StudyHandle:
+    """An open study with its space.
+
+    created: True when this call made it. exhausted: set once the sampler has nothing left to suggest.
+    """
+
+    study: Study
+    space: Space
+    storage_url: str
+    created: bool = False
+    exhausted: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        # Samplers of a finite space call it when they are through; Optuna's own works only inside optimize.
+        self.study.stop = self.exhausted.set  # type: ignore[method-assign]  # see the line above
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.study.study_name
+
+    def seed_sampler(self, number: int) -> None:
+        """Make the sampler that suggests trial `number`."""
+        self.study.sampler = build_sampler(self.space, number=number)
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """The study's trials in order of their numbers, all of them or those in `states`."""
+        return self.study.get_trials(deepcopy=False, states=states or None)
+
+    def trial(self, number: int) -> FrozenTrial:
+        """Trial `number` as it is stored now."""
+        return self.trials()[number]
+
+    def reattach(self, number: int) -> Trial:
+        """A trial that is RUNNING, to be gone on with from this process."""
+        return Trial(self.study, self.trial(number)._trial_id)
+
+    def best(self) -> FrozenTrial | None:
+        """The best COMPLETE trial; of equals the earliest, which is the one that was trained."""
+        return max(
+            self.trials(TrialState.COMPLETE),
+            key=lambda trial: (trial.value or 0.0, -trial.number),
+            default=None,
+        )
+
+
+def open_study(space: Space, *, storage_url: str) -> StudyHandle:
+    """Open the study `space.name`, or make it: direction, definition, known-good points.
+
+    Raises:
+        ConfigError: unknown sampler or pruner, wrong arguments, or a study of this name with another
+            space; nothing was changed. UserError: the storage cannot be opened or made.
+        StorageFault: it can be opened, but does not answer.
+    """
+    quiet_optuna()
+    sampler, pruner = build_sampler(space, number=0), build_pruner(space)
+    with storage_errors(storage_url):
+        storage = open_storage(storage_url)
+        study = _existing(space.name, storage)
+        created = study is None
+        if study is None:
+            study = optuna.create_study(
+                study_name=space.name, storage=storage, direction=StudyDirection.MAXIMIZE
+            )
+        else:
+            _check_definition(study, space, storage_url=storage_url)
+        study.sampler, study.pruner = sampler, pruner
+        if ATTRIBUTE not in study.user_attrs:
+            _furnish(study, space)
+    return StudyHandle(study, space, storage_url, created)
+
+
+def quiet_optuna() -> None:
+    """Optuna's own log lines and its notes on experimental features are not for our users."""
+    optuna.logging.set_verbosity(logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def _existing(name: str, storage: RDBStorage) -> Study | None:
+    names = [study.study_name for study in storage.get_all_studies()]
+    return optuna.load_study(study_name=name, storage=storage) if name in names else None
+
+
+def _furnish(study: Study, space: Space) -> None:
+    """Queue the known-good points, then say what the study was made from: the last act of making it.
+
+    A study that was left half made has no attribute, and is furnished by the next run.
+    """
+    queued = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False)]
+    for point in space.enqueue:
+        if point not in queued:
+            study.enqueue_trial(point)
+    attribute = {"metric": METRIC, "definition": space.definition(), "versions": versions()}
+    study.set_user_attr(ATTRIBUTE, json.dumps(attribute, ensure_ascii=False, sort_keys=True))
+
+
+def versions() -> dict[str, str]:
+    """Versions a study's numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def _check_definition(study: Study, space: Space, *, storage_url: str) -> None:
+    """A study goes on only with the space it was made from.
+
+    Raises:
+        ConfigError: it was made from another, or by another program.
+    """
+    stored = study.user_attrs.get(ATTRIBUTE)
+    if stored is None:
+        if all(trial.state == TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+            return
+        difference = "it was not made by cp-search"
+    else:
+        difference = _difference(json.loads(stored)["definition"], space.definition())
+    if difference:
+        raise space.problem_at(
+            ("name",),
+            f"a study named {space.name} exists in {masked(storage_url)}, but {difference}. "
+            f"{_two_ways_out(storage_url)}",
+        )
+
+
+def _two_ways_out(storage_url: str) -> str:
+    url = make_url(storage_url)
+    delete = f"delete {url.database}" if url.get_backend_name() == "sqlite" else "delete the old study"
+    return f"Give this one another name (--name), or {delete} to start afresh"
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The first keys that differ, with both values; empty when none does."""
+    before, after = _flat(old), _flat(json.loads(json.dumps(new)))
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    if not keys:
+        return ""
+    shown = [f"{key} was {before.get(key, 'absent')} and is {after.get(key, 'absent')}" for key in keys[:3]]
+    more = f" ({len(keys) - 3} more)" if len(keys) > 3 else ""
+    return f"from another space: {'; '.join(shown)}{more}"
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            flat |= _flat(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(item, ensure_ascii=False)
+    return flat

@@ -1,0 +1,131 @@
+"""How the end of a run reads in a study: `Outcome` -> `Verdict`.
+
+TPE learns from COMPLETE and PRUNED trials and never from FAIL. So what the values are to blame for
+(memory, a loss that is not finite) is PRUNED with a violated constraint, graded by how far off it was;
+FAIL is for what the values cannot help. Every told trial carries the same constraints: samplers that
+model them want them all. See docs/decisions/how-trials-end.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args
+
+from optuna.trial import FrozenTrial, TrialState
+
+from search.study import METRIC
+from trainer.outcome import Outcome, Status
+
+GIB = 2**30
+#: GiB over the limit; not above 0: it fits
+MEMORY = "memory_gib"
+#: 1 when the loss was never finite, less the later it ceased to be; not above 0: it stayed so
+FINITE = "nonfinite"
+#: attributes become columns of the dashboard: one line of this many characters at most
+_SHORT = 120
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study is told of a trial.
+
+    cause: one word (or "same as trial 3") why it is not simply complete. error: one line.
+    """
+
+    state: TrialState
+    value: float | None = None
+    cause: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
+    peak_bytes: int | None = None
+    constraints: dict[str, float] = field(default_factory=dict)
+    intermediate: dict[int, float] = field(default_factory=dict)
+
+    def attributes(self) -> dict[str, Any]:
+        """The trial's user attributes: few and short."""
+        found: dict[str, Any] = {"seconds": round(self.seconds, 1)}
+        if self.cause:
+            found["cause"] = self.cause
+        if self.peak_bytes is not None:
+            found["peak_gib"] = round(self.peak_bytes / GIB, 3)
+        if self.error and self.state == TrialState.FAIL:
+            found["error"] = self.error[:_SHORT]
+        return found
+
+
+def judge(outcome: Outcome) -> Verdict:
+    """What the study is told of a run that has ended. `interrupted` is no end: ValueError."""
+    if outcome.status == "completed":
+        return _completed(outcome)
+    if outcome.status == "stopped":
+        return _told(outcome, TrialState.PRUNED, cause="pruned", constraints=_constraints(outcome))
+    if outcome.status == "oom":
+        return _told(outcome, TrialState.PRUNED, cause="oom", constraints=_over(outcome))
+    if outcome.status == "nonfinite":
+        return _told(outcome, TrialState.PRUNED, cause="nonfinite", constraints=_diverged(outcome))
+    if outcome.status == "failed":
+        cause = "worker_lost" if outcome.error_kind == "lost" else "failed"
+        return _told(outcome, TrialState.FAIL, cause=cause, constraints={})
+    raise ValueError(f"a run that is {outcome.status} has not ended")
+
+
+def repeat(earlier: FrozenTrial) -> Verdict | None:
+    """What to tell of a trial with the values of `earlier`; None if that one taught nothing."""
+    if earlier.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        return None
+    return Verdict(
+        earlier.state,
+        value=earlier.value if earlier.state == TrialState.COMPLETE else None,
+        cause=f"same as trial {earlier.number}",
+        constraints=dict(earlier.constraints),
+        intermediate=dict(earlier.intermediate_values),
+    )
+
+
+def as_outcome(found: Mapping[str, Any] | None) -> Outcome | None:
+    """`outcome.json` as an Outcome; None when there is none or it is something else."""
+    known = {each.name for each in fields(Outcome)}
+    if found is None or found.get("status") not in get_args(Status) or "directory" not in found:
+        return None
+    return Outcome(**{key: value for key, value in found.items() if key in known})
+
+
+def _completed(outcome: Outcome) -> Verdict:
+    value = outcome.best_metrics.get(METRIC)
+    # JSON has no NaN: what was not finite comes back as None.
+    if value is None or not float("-inf") < value < float("inf"):
+        return _told(outcome, TrialState.PRUNED, cause="nonfinite", constraints=_diverged(outcome))
+    told = _told(outcome, TrialState.COMPLETE, cause=None, constraints=_constraints(outcome))
+    return Verdict(**{**vars(told), "value": value})
+
+
+def _told(
+    outcome: Outcome, state: TrialState, *, cause: str | None, constraints: dict[str, float]
+) -> Verdict:
+    return Verdict(
+        state,
+        cause=cause,
+        error=outcome.error,
+        seconds=outcome.seconds,
+        peak_bytes=outcome.measured_peak_bytes,
+        constraints=constraints,
+    )
+
+
+def _constraints(outcome: Outcome) -> dict[str, float]:
+    """Nothing violated; how much room was left, where it was measured."""
+    room = 0.0
+    if outcome.measured_peak_bytes is not None and outcome.limit_bytes is not None:
+        room = min(0.0, (outcome.measured_peak_bytes - outcome.limit_bytes) / GIB)
+    return {MEMORY: room, FINITE: 0.0}
+
+
+def _over(outcome: Outcome) -> dict[str, float]:
+    """GiB over the limit; the least there is when the run could not say how much it wanted."""
+    over = (outcome.needed_bytes or 0) - (outcome.limit_bytes or 0)
+    return {MEMORY: max(over, 2**20) / GIB, FINITE: 0.0}
+
+
+def _diverged(outcome: Outcome) -> dict[str, float]:
+    return {**_constraints(outcome), FINITE: 1.0 / (1.0 + (outcome.best_step or 0))}
