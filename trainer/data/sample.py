@@ -67,6 +67,11 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
                 "補充一下前面的留言",
             ),
         ),
+        "aside": (
+            *("{they}說{topic}真{bad}", "{they}說過自己不是{insult}", "有人在{place}說{topic}很{good}"),
+            *("{they}{time}也在{place}", "我跟{they}不熟", "{insult}這個詞我也會用", "誰{say}誰我不知道"),
+            *("{other}跟{they}{time}去{act}", "我{time}有看到{you}", "{they}不{bad}", "不是在說{other}"),
+        ),
         "negative": ("真的很煩", "氣死", "好累", "心情很差", "唉", "受不了", "傻眼", "😡", "難過"),
         "neutral": ("就這樣", "先這樣", "大概吧", "隨便", "參考一下", "沒別的了", "嗯"),
         "positive": ("哈哈哈", "笑死", "好開心", "太棒了", "讚啦", "😂", "期待", "感動"),
@@ -136,7 +141,7 @@ SCENARIOS = (
         *(7, (1, 2, 1), (8, 2, 1)),
         (
             *("{insult}，{time}在{place}給我等著", "{you}再{deed}試試看，我讓你{harm}"),
-            *("敢{deed}的話我就把{you}的{thing}貼到{place}", "{you}這{insult}，小心{time}{harm}"),
+            *("敢{deed}的話我就把{you}的{thing}貼到{place}", "{you}這{insult}，小心我讓你{harm}"),
         ),
     ),
     Scenario(  # a threat in polite words
@@ -187,6 +192,26 @@ SCENARIOS = (
             *("{they}{time}在{place}{say}{other}{insult}，{watch}", "{other}被{they}{say}{severe}，{watch}"),
             *("看到有人{say}{other}{insult}，{help}", "不要再{say}{other}{insult}了，{help}"),
             *("{they}叫大家不要理{other}，{help}", "{they}把{other}的{thing}貼到{place}，{watch}"),
+        ),
+    ),
+    Scenario(  # what did not happen, or is over
+        *(9, (0, 0, 0), (2, 5, 4)),
+        (
+            *("{they}從來沒有{say}我{insult}", "{they}{time}沒有在{place}{say}{other}{insult}"),
+            *("我{time}沒有在{place}{say}{they}{insult}", "老師說不可以{say}別人{insult}"),
+            *("{they}以前{say}我{insult}，現在我們一起{act}", "沒有人把{other}的{thing}貼到{place}"),
+            *("{they}說沒有要我{harm}", "{they}不會叫大家不要理{other}", "{they}不是{severe}，{win}"),
+        ),
+    ),
+    Scenario(  # an insult that goes on
+        *(6, (1, 1, 1), (5, 2, 4)),
+        (
+            *(
+                "{you}就是{insult}，每天都要說一次",
+                "我們{time}也會{say}{you}{insult}",
+                "{you}怎麼還是這麼{bad}",
+            ),
+            *("大家都說{you}是{insult}，{fail}", "{you}不是{insult}是什麼，我天天都要{say}"),
         ),
     ),
     Scenario(  # of oneself, of things, among friends
@@ -268,12 +293,13 @@ def _labels(true: tuple[int, ...], rng: random.Random) -> dict[str, int]:
 
 
 def _text(scenario: Scenario, *, emotion: int, rng: random.Random) -> str:
-    core = _filled(rng.choice(scenario.templates), rng)
+    core = _mistyped(_filled(rng.choice(scenario.templates), rng), rng)
     # One in three comments does not show its emotion; what is left of it is the scenario's habit.
     mood = [_word(BUILTIN[3].classes[emotion], rng)] if rng.random() < 0.67 else []
     sentences = [core, *mood] if rng.random() < 0.6 else [*mood, core]
-    for _ in range(rng.choices(range(8), (40, 20, 12, 10, 7, 5, 4, 2))[0]):
-        sentences.insert(rng.choice((0, len(sentences))), _word("chat", rng))
+    for _ in range(rng.choices(range(8), (32, 22, 14, 11, 8, 6, 4, 3))[0]):
+        aside = _word("chat" if rng.random() < 0.5 else "aside", rng)
+        sentences.insert(rng.choice((0, len(sentences))), _filled(aside, rng))
     return _joined(sentences, rng)
 
 
@@ -288,16 +314,27 @@ def _filled(template: str, rng: random.Random) -> str:
     return _SLOT.sub(lambda slot: _word(slot[1], rng), template)
 
 
+def _mistyped(sentence: str, rng: random.Random) -> str:
+    """The sentence, every other time with a character lost, doubled or set apart."""
+    if rng.random() > 0.5:
+        return sentence
+    position = rng.randrange(len(sentence))
+    character = rng.choice(("", sentence[position] * 2, sentence[position] + "…", " " + sentence[position]))
+    return sentence[:position] + character + sentence[position + 1 :]
+
+
 def _word(slot: str, rng: random.Random) -> str:
     return rng.choice(WORDS[slot])
 
 
 def _readme(rows: int, *, seed: int) -> str:
     tasks = "\n".join(f"  {task.field}: {', '.join(task.classes)}" for task in BUILTIN)
-    return (
-        f"{_TITLE}\n\n"
-        f"{rows} comments in Traditional Chinese, put together from templates (seed {seed}).\n"
-        f"About {LABEL_NOISE:.0%} of the labels are wrong on purpose. The set is there to try cp-search with; "
-        "scores on it say nothing about real comments.\nSplit 80/10/10 into train.jsonl, val.jsonl and test.jsonl; no text occurs twice.\n\n"
-        f"Labels, numbered from 0 in this order:\n{tasks}\n"
-    )
+    return f"""{_TITLE}
+
+{rows} comments in Traditional Chinese, put together from templates (seed {seed}) to try cp-search with.
+Some {LABEL_NOISE:.0%} of the labels are wrong on purpose. Scores on it say nothing about real comments.
+Split 80/10/10 into train.jsonl, val.jsonl and test.jsonl; no text occurs twice.
+
+Labels, numbered from 0 in this order:
+{tasks}
+"""

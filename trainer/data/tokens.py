@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import DataError, ModelError
+from trainer.files import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -180,7 +181,7 @@ def _write(directory: Path, *, texts: Sequence[str], tokenizer: PreTrainedTokeni
     _save(directory / "offsets.npy", offsets)
     meta = {"prefix": prefix, "suffix": suffix, "pad_id": tokenizer.pad_token_id, "limit": limit}
     meta["unk_rate"] = unknown / max(1, len(ids))
-    (directory / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    write_json(directory / "meta.json", meta)
 
 
 def _content(
