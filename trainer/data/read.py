@@ -118,7 +118,7 @@ def _decode(path: Path, *, raw: bytes) -> tuple[str, tuple[str, ...]]:
     if _is_mostly_utf8(raw):
         raise DataError("a byte that is not UTF-8; save the file as UTF-8", file=path, line=line)
     try:
-        return raw.decode("gb18030"), (f"{path}: read as GB18030, because it is not UTF-8",)
+        return raw.decode("gb18030"), ("read as GB18030, because it is not UTF-8",)
     except UnicodeDecodeError as error:
         raise DataError("neither UTF-8 nor GB18030; save the file as UTF-8", file=path, line=line) from error
 
