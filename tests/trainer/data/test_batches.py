@@ -76,9 +76,8 @@ def test_half_the_budget_never_gives_more_padded_tokens_at_once(lengths: list[in
     lengths_B = np.array(lengths)
 
     def largest(token_budget: int) -> int:
-        return max(
-            len(cut) * lengths_B[cut].max() for cut in micro_batches(lengths_B, token_budget=token_budget)
-        )
+        cuts = micro_batches(lengths_B, token_budget=token_budget)
+        return max(len(cut) * int(lengths_B[cut].max()) for cut in cuts)
 
     assert largest(budget // 2) <= largest(budget)
 
