@@ -22,6 +22,7 @@ KeyPath = tuple[str | int, ...]
 _NULL, _BOOL, _INT, _FLOAT, _MERGE = (
     f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "merge")
 )
+_CONTAINERS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 # YAML 1.1's words for true and false; https://yaml.org/type/bool.html without the single letters.
 _TRUE = {"true", "yes", "on"}
 _FALSE = {"false", "no", "off"}
@@ -182,6 +183,9 @@ class _Walk:
         return value
 
     def _inside(self, node: yaml.Node, path: KeyPath) -> Any:
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _CONTAINERS:
+            self._problem(node, _foreign_tag(node.tag))
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -252,7 +256,11 @@ def _scalar_value(node: yaml.Node) -> Any:
         return _real(text)
     if node.tag == "tag:yaml.org,2002:str":
         return text
-    raise ValueError(f"the tag {node.tag} is not allowed; write the value plainly")
+    raise ValueError(_foreign_tag(node.tag))
+
+
+def _foreign_tag(tag: str) -> str:
+    return f"the tag {tag} is not allowed; write the value plainly"
 
 
 def _whole(text: str) -> int:
