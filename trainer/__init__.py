@@ -10,20 +10,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainer.baseline import LabelledTexts as LabelledTexts
+    from trainer.baseline import tfidf_baseline as tfidf_baseline
+    from trainer.config.layers import ALIASES as ALIASES
+    from trainer.config.layers import Layer as Layer
+    from trainer.config.layers import Setting as Setting
+    from trainer.config.layers import document_layer as document_layer
+    from trainer.config.layers import flag_layer as flag_layer
+    from trainer.config.layers import unknown_key as unknown_key
     from trainer.config.loader import Resolved as Resolved
+    from trainer.config.loader import check_value as check_value
     from trainer.config.loader import dump_config as dump_config
+    from trainer.config.loader import in_file_order as in_file_order
     from trainer.config.loader import load_config as load_config
     from trainer.config.loader import parse_setting as parse_setting
+    from trainer.config.loader import resolve as resolve
+    from trainer.config.loader import template_layer as template_layer
     from trainer.config.schema import Config as Config
+    from trainer.config.schema import Name as Name
+    from trainer.config.schema import Section as Section
     from trainer.config.schema import key_paths as key_paths
     from trainer.config.templates import bundled_directory as bundled_directory
     from trainer.config.templates import bundled_names as bundled_names
     from trainer.config.templates import template_names as template_names
+    from trainer.config.wording import did_you_mean as did_you_mean
+    from trainer.config.wording import explain as explain
+    from trainer.config.wording import show as show
     from trainer.config.yaml import Document as Document
+    from trainer.config.yaml import KeyPath as KeyPath
     from trainer.config.yaml import closest as closest
     from trainer.data.importers import import_cold as import_cold
     from trainer.data.read import read_table as read_table
     from trainer.data.sample import write_sample as write_sample
+    from trainer.data.splits import read_rows as read_rows
     from trainer.errors import ConfigError as ConfigError
     from trainer.errors import CpSearchError as CpSearchError
     from trainer.errors import DataError as DataError
@@ -43,21 +62,37 @@ if TYPE_CHECKING:
     from trainer.memory.card import CardSpec as CardSpec
     from trainer.memory.card import parse_card as parse_card
     from trainer.memory.card import present_card as present_card
+    from trainer.model.source import require_model as require_model
+    from trainer.outcome import Metrics as Metrics
     from trainer.outcome import Observer as Observer
     from trainer.outcome import Outcome as Outcome
     from trainer.outcome import Report as Report
     from trainer.outcome import Silent as Silent
+    from trainer.outcome import Status as Status
     from trainer.predict import Predictor as Predictor
     from trainer.runner import run as run
 
 _HOMES = {
-    "trainer.config.loader": ["Resolved", "dump_config", "load_config", "parse_setting"],
-    "trainer.config.schema": ["Config", "key_paths"],
+    "trainer.baseline": ["LabelledTexts", "tfidf_baseline"],
+    "trainer.config.layers": ["ALIASES", "Layer", "Setting", "document_layer", "flag_layer", "unknown_key"],
+    "trainer.config.loader": [
+        "Resolved",
+        "check_value",
+        "dump_config",
+        "in_file_order",
+        "load_config",
+        "parse_setting",
+        "resolve",
+        "template_layer",
+    ],
+    "trainer.config.schema": ["Config", "Name", "Section", "key_paths"],
     "trainer.config.templates": ["bundled_directory", "bundled_names", "template_names"],
-    "trainer.config.yaml": ["Document", "closest"],
+    "trainer.config.wording": ["did_you_mean", "explain", "show"],
+    "trainer.config.yaml": ["Document", "KeyPath", "closest"],
     "trainer.data.importers": ["import_cold"],
     "trainer.data.read": ["read_table"],
     "trainer.data.sample": ["write_sample"],
+    "trainer.data.splits": ["read_rows"],
     "trainer.errors": [
         "ConfigError",
         "CpSearchError",
@@ -76,7 +111,8 @@ _HOMES = {
     "trainer.export": ["export_model"],
     "trainer.files": ["write_json", "write_text"],
     "trainer.memory.card": ["CardSpec", "parse_card", "present_card"],
-    "trainer.outcome": ["Observer", "Outcome", "Report", "Silent"],
+    "trainer.model.source": ["require_model"],
+    "trainer.outcome": ["Metrics", "Observer", "Outcome", "Report", "Silent", "Status"],
     "trainer.predict": ["Predictor"],
     "trainer.runner": ["run"],
 }

@@ -1,6 +1,6 @@
 """What an error means at the command line: its words on stderr, and its exit code.
 
-2: the user can mend it; 3: the study ended before its budget; 130: Ctrl-C. Anything else is a
+2: the user can mend it; 3: the study or the run ended before its time; 130: Ctrl-C. Anything else is a
 fault of ours: it passes through with its traceback, and Python exits with 1.
 """
 
@@ -14,14 +14,14 @@ import typer
 from trainer import StudyEnded, UserError
 
 USER_ERROR = 2
-STUDY_ENDED = 3
+ENDED_EARLY = 3
 INTERRUPTED = 130
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after everything was put away; `go_on` says how to go on from there."""
+    """Ctrl-C, after everything was put away; `go_on` says how to go on, unless that was said already."""
 
-    def __init__(self, go_on: str) -> None:
+    def __init__(self, go_on: str = "") -> None:
         self.go_on = go_on
         super().__init__(go_on)
 
@@ -34,13 +34,14 @@ def exit_codes() -> Iterator[None]:
     except UserError as error:
         raise _exit(str(error), USER_ERROR) from error
     except StudyEnded as error:
-        raise _exit(str(error), STUDY_ENDED) from error
+        raise _exit(str(error), ENDED_EARLY) from error
     except Interrupted as error:
-        raise _exit(f"Interrupted. {error.go_on}", INTERRUPTED) from error
+        raise _exit(error.go_on, INTERRUPTED) from error
     except KeyboardInterrupt as error:
         raise _exit("Interrupted.", INTERRUPTED) from error
 
 
 def _exit(message: str, code: int) -> typer.Exit:
-    typer.echo(message, err=True)
+    if message:
+        typer.echo(message, err=True)
     return typer.Exit(code)

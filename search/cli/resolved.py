@@ -1,12 +1,13 @@
-"""A resolved configuration as YAML that says where each value came from."""
+"""What `--dry-run` shows: YAML with the origin of each value, and the dimensions of a space."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.space import Space
     from trainer import Resolved
 
 _SECTION = re.compile(r"(\w+):")
@@ -18,6 +19,23 @@ def annotated_yaml(resolved: Resolved) -> str:
     from trainer import dump_config
 
     return "".join(_annotated(dump_config(resolved.config).splitlines(), resolved.origins))
+
+
+def space_lines(space: Space) -> list[str]:
+    """A space for a person: its base configuration, what is searched over it, and the budget."""
+    lines = [f"# study {space.name}: every trial starts from"]
+    lines += annotated_yaml(space.base_config()).splitlines()
+    lines += ["# and is given a value for each of"]
+    lines += [f"{key}: {_flow(dimension.as_dict())}" for key, dimension in space.search.items()]
+    budget = space.budget.model_dump(exclude_none=True)
+    return [*lines, f"# until {_flow(budget)}", *(f"# {note}" for note in space.notes)]
+
+
+def _flow(value: Mapping[str, Any]) -> str:
+    """A mapping on one line of YAML."""
+    import yaml
+
+    return yaml.safe_dump(dict(value), default_flow_style=True, sort_keys=False, width=10_000).strip()
 
 
 def _annotated(lines: list[str], origins: Mapping[str, str]) -> Iterator[str]:

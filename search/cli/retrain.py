@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, print_report
+from search.cli.output import clean_stdout
+from search.cli.run import end_with
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def retrain(flags: RetrainFlags) -> None:
         from search.run import retrain_study
 
         report = retrain_study(flags.study, studies_dir=flags.studies_dir)
-    print_report(report, as_json=flags.json)
+    end_with(report, as_json=flags.json)
 
 
 COMMAND = Command(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.errors import Interrupted
+from search.cli.errors import ENDED_EARLY, Interrupted
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json, print_report
-from search.cli.resolved import annotated_yaml
+from search.cli.resolved import space_lines
 from search.cli.settings import SET_HELP, read_settings
 from search.cli.single_run import Limits, choose_gpu, train_config
 
 if TYPE_CHECKING:
-    from search.run import StudyReport
+    from search.run import RunOptions, StudyReport
     from search.space import Space
 
 
@@ -53,53 +53,69 @@ def run(flags: RunFlags) -> None:
     """
     from search.space import load_space
 
-    space = load_space(flags.space, settings=read_settings(flags.set))
+    settings = read_settings(flags.set)
+    space = load_space(flags.space, settings=settings)
     if flags.dry_run:
         _show(space, as_json=flags.json)
     elif flags.single_run:
-        limits = Limits(gpu=flags.gpu)
-        train_config(space.base_config().config, limits=limits, as_json=flags.json)
+        train_config(space.base_config().config, limits=Limits(gpu=flags.gpu), as_json=flags.json)
     else:
-        _search(space, flags)
+        _search(space, flags, settings=settings)
 
 
-def _search(space: Space, flags: RunFlags) -> None:
+def _search(space: Space, flags: RunFlags, *, settings: dict[str, Any]) -> None:
     choose_gpu(flags.gpu)
+    options = _options(flags, settings)
     with clean_stdout(flags.json):
-        report = _study(space, flags)
-    if report.interrupted:
-        raise Interrupted("The same command goes on where this one stopped.")
-    print_report(report, as_json=flags.json)
+        from search.run import run_space
+
+        report = run_space(space, options=options)
+    end_with(report, as_json=flags.json)
 
 
-def _study(space: Space, flags: RunFlags) -> StudyReport:
-    from search.run import RunOptions, run_space
+def _options(flags: RunFlags, settings: dict[str, Any]) -> RunOptions:
+    from search.run import RunOptions
 
-    options = RunOptions(
+    return RunOptions(
         studies_dir=flags.studies_dir,
         storage=flags.storage,
         name=flags.name,
         n_trials=flags.n_trials,
-        time_s=seconds(flags.time),
+        time_s=_seconds(flags.time),
         finish=not flags.no_finish,
+        settings=settings,
     )
-    return run_space(space, options=options)
 
 
-def seconds(text: str | None) -> float | None:
-    """`90s`, `30m`, `2h`, `1d` as seconds; None stays None."""
+def end_with(report: StudyReport, *, as_json: bool) -> None:
+    """Print how a study stands, and exit with what that means.
+
+    Raises:
+        Interrupted: Ctrl-C; how to go on was said when it came. typer.Exit: no model was made.
+    """
+    if as_json or not report.interrupted:
+        print_report(report, as_json=as_json)
+    if report.interrupted:
+        raise Interrupted
+    if report.best is None or (report.final is not None and report.final.model_dir is None):
+        raise typer.Exit(ENDED_EARLY)
+
+
+def _seconds(text: str | None) -> float | None:
+    from search.space_file import seconds
+    from trainer import UserError
+
+    try:
+        return None if text is None else seconds(text)
+    except ValueError as error:
+        raise UserError(f"--time: {error}") from error
 
 
 def _show(space: Space, *, as_json: bool) -> None:
-    """The space as it would be searched: the base configuration, the dimensions, the budget."""
     if as_json:
-        print_json(space.definition())
-        return
-    typer.echo(f"# {space.name}: base configuration")
-    typer.echo(annotated_yaml(space.base_config()), nl=False)
-    typer.echo("# searched")
-    for key, dimension in space.search.items():
-        typer.echo(f"{key}: {dimension}")
+        print_json({"name": space.name, **space.definition()})
+    else:
+        typer.echo("\n".join(space_lines(space)))
 
 
 COMMAND = Command(

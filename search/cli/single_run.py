@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.cli.errors import Interrupted
+from search.cli.errors import ENDED_EARLY, Interrupted
 from search.cli.output import clean_stdout, print_json
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
     with clean_stdout(as_json):
         outcome = _run(config, limits=limits)
     if outcome.status == "interrupted":
-        raise Interrupted(f"Go on with: {continuation(outcome)}")
+        raise Interrupted(f"Interrupted. Go on with: {continuation(outcome)}")
     if as_json:
         print_json(asdict(outcome))
     else:
         typer.echo("\n".join(summary(outcome)))
+    if outcome.status != "completed":
+        raise typer.Exit(ENDED_EARLY)
 
 
 def _run(config: Config, *, limits: Limits) -> Outcome:

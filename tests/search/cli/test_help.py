@@ -1,0 +1,80 @@
+"""`--help` of every command, and what starting the command line costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CommandLine, environment
+
+COMMANDS = [
+    ["run"],
+    ["train"],
+    ["predict"],
+    ["status"],
+    ["dashboard"],
+    ["retrain"],
+    ["export"],
+    ["data", "sample"],
+    ["data", "import", "cold"],
+]
+HEAVY = {"torch", "transformers", "optuna", "optuna_dashboard", "sklearn", "numpy", "tensorboard"}
+
+SHOW_MODULES = """
+import sys
+from search.cli.app import build_app
+try:
+    build_app()(args=sys.argv[1:], prog_name="cp-search")
+finally:
+    sys.stderr.write("\\n".join(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_explains_the_command_with_an_example(command: list[str], cp_search: CommandLine) -> None:
+    result = cp_search(*command, "--help")
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"Usage: cp-search {' '.join(command)}")
+    assert "Example:" in result.stdout
+    assert f"cp-search {' '.join(command)} " in result.stdout.split("Example:")[1]
+
+
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
+def test_help_imports_nothing_heavy(command: list[str], tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", SHOW_MODULES, *command, "--help"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "search.cli.app" in result.stderr.splitlines()
+    assert not HEAVY & set(result.stderr.splitlines())
+
+
+def test_help_answers_within_half_a_second(cp_search: CommandLine) -> None:
+    # The best of five: the limit is about the work done, not about a busy machine.
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        cp_search("--help")
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+def test_the_version_is_the_package_s(cp_search: CommandLine) -> None:
+    from importlib.metadata import version
+
+    assert cp_search("--version").stdout == f"cp-search {version('cp-search')}\n"
+
+
+def test_an_unknown_flag_is_the_user_s_error(cp_search: CommandLine) -> None:
+    result = cp_search("train", "--learning-rat", "3e-5")
+    assert result.returncode == 2
+    assert "--learning-rate" in result.stderr
+    assert result.stdout == ""

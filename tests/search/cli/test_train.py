@@ -1,0 +1,90 @@
+"""`cp-search train`: flags, precedence, the dry run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from search.cli.settings import read_settings
+from search.cli.single_run import continuation
+from tests.conftest import CommandLine, picture
+from trainer import Outcome, UserError
+
+
+def test_a_dry_run_prints_a_configuration_and_where_it_came_from(
+    cp_search: CommandLine, tmp_path: Path
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("training:\n  learning_rate: 3e-5\n  num_epochs: 7\n", encoding="utf-8")
+    before = picture(tmp_path)
+    flags = ["--num-epochs", "9", "--no-fp16", "--set", "model.pooling=mean"]
+    result = cp_search("train", "--template", "fast_dev", "--config", "mine.yaml", *flags, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    printed = yaml.safe_load(result.stdout)
+    assert printed["training"]["num_epochs"] == 9
+    assert printed["training"]["fp16"] is False
+    assert printed["model"]["pooling"] == "mean"
+    origins = {
+        line.split(":")[0].strip(): line.split("#")[1] for line in result.stdout.splitlines() if "#" in line
+    }
+    assert "mine.yaml:2" in origins["learning_rate"]
+    assert "fast_dev" in origins["name"]
+    assert "weight_decay" not in origins
+    assert picture(tmp_path) == before
+
+
+def test_a_dry_run_as_json_is_one_document(cp_search: CommandLine) -> None:
+    result = cp_search("train", "--template", "fast_dev", "--seed", "5", "--dry-run", "--json")
+    document = json.loads(result.stdout)
+    assert document["config"]["experiment"]["seed"] == 5
+    assert document["origins"]["data.train_path"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "section", "key"),
+    [
+        ("--experiment-name", "tryout", "experiment", "name"),
+        ("--model-name", "builtin:tiny", "model", "name"),
+        ("--batch-size", 4, "training", "batch_size"),
+        ("--learning-rate", 1e-4, "training", "learning_rate"),
+        ("--num-epochs", 2, "training", "num_epochs"),
+        ("--resume-from-checkpoint", "there", "experiment", "resume_from_checkpoint"),
+        ("--num-workers", 3, "data", "num_workers"),
+        ("--warmup-ratio", 0.25, "training", "warmup_ratio"),
+        ("--seed", 1, "experiment", "seed"),
+        ("--output-dir", "elsewhere", "experiment", "output_dir"),
+    ],
+)
+def test_a_flag_sets_its_key(
+    flag: str, value: object, section: str, key: str, cp_search: CommandLine
+) -> None:
+    result = cp_search("train", flag, str(value), "--dry-run", "--json")
+    assert json.loads(result.stdout)["config"][section][key] == value
+
+
+def test_a_flag_and_a_setting_may_not_disagree() -> None:
+    with pytest.raises(UserError, match=r"training\.batch_size is also set to 8"):
+        read_settings(["training.batch_size=4"], flags={"training.batch_size": 8})
+
+
+def test_a_flag_that_was_not_given_sets_nothing() -> None:
+    assert read_settings(["model.pooling=cls"], flags={"training.batch_size": None}) == {
+        "model.pooling": "cls"
+    }
+
+
+def test_a_rehearsal_needs_a_card(cp_search: CommandLine) -> None:
+    result = cp_search("train", "--rehearse", "--dry-run")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--card 4GiB" in result.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    run = tmp_path / "a run"
+    words = shlex.split(continuation(Outcome(status="interrupted", directory=str(run))))
+    assert words[:2] == ["cp-search", "train"]
+    assert words[words.index("--resume-from-checkpoint") + 1] == str(run / "checkpoints/last")
