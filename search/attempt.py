@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.trial import FrozenTrial, Trial
 
 from search.interruption import Stop
 from search.study import METRIC
-from trainer.outcome import Metrics
 
 if TYPE_CHECKING:
     from search.verdict import Verdict
@@ -28,7 +27,7 @@ class Audience(Protocol):
     def progress(self, done: int, total: int, status: str) -> None:
         """Steps of the running trial."""
 
-    def evaluated(self, number: int, *, step: int, metrics: Metrics) -> None:
+    def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
         """The running trial made its evaluation `step`."""
 
     def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
@@ -57,7 +56,7 @@ class Attempt:
         """Has the user asked to end?"""
         return self._stop.asked
 
-    def report(self, step: int, metrics: Metrics) -> bool:
+    def report(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Store the evaluation; True when the pruner would stop here."""
         self._audience.evaluated(self._trial.number, step=step, metrics=metrics)
         value = metrics.get(METRIC)

@@ -16,7 +16,7 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from trainer.config.yaml import closest
+from trainer import closest
 
 if TYPE_CHECKING:
     from search.space import Space

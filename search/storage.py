@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from trainer.errors import StorageFault, UserError
+from trainer import StorageFault, UserError
 
 #: a writer that finds SQLite locked waits this long; the driver's own 5 s are too few on a slow disk
 _LOCK_TIMEOUT_S = 120

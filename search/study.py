@@ -73,13 +73,11 @@ class StudyHandle:
         """A trial that is RUNNING, to be gone on with from this process."""
         return Trial(self.study, self.trial(number)._trial_id)
 
-    def best(self) -> FrozenTrial | None:
-        """The best COMPLETE trial; of equals the earliest, which is the one that was trained."""
-        return max(
-            self.trials(TrialState.COMPLETE),
-            key=lambda trial: (trial.value or 0.0, -trial.number),
-            default=None,
-        )
+
+def best_trial(handle: StudyHandle) -> FrozenTrial | None:
+    """The best COMPLETE trial; of equals the earliest, which is the one that was trained."""
+    complete = handle.trials(TrialState.COMPLETE)
+    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
 def open_study(space: Space, *, storage_url: str) -> StudyHandle:

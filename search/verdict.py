@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from optuna.trial import FrozenTrial, TrialState
 
 from search.study import METRIC
-from trainer.outcome import Outcome, Status
+from trainer import Outcome
 
 GIB = 2**30
 #: GiB over the limit; not above 0: it fits
@@ -86,7 +86,11 @@ def repeat(earlier: FrozenTrial) -> Verdict | None:
 def as_outcome(found: Mapping[str, Any] | None) -> Outcome | None:
     """`outcome.json` as an Outcome; None when there is none or it is something else."""
     known = {each.name for each in fields(Outcome)}
-    if found is None or found.get("status") not in get_args(Status) or "directory" not in found:
+    if (
+        found is None
+        or found.get("status") not in get_args(get_type_hints(Outcome)["status"])
+        or "directory" not in found
+    ):
         return None
     return Outcome(**{key: value for key, value in found.items() if key in known})
 

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from filelock import FileLock, Timeout
 from optuna.trial import Trial, TrialState
 
-from search.attempt import Attempt, Audience
+from search.attempt import Attempt
+from search.attempt import Audience as Audience
 from search.engine.job import Job, TrainJob
 from search.engine.local import await_orphan, read_result
-from search.interruption import Stop, interruption
+from search.interruption import Stop as Stop
+from search.interruption import interruption as interruption
 from search.objective import suggest
 from search.storage import storage_errors
 from search.study import StudyHandle
+from search.study import best_trial as best_trial
 from search.verdict import Verdict, as_outcome, judge, repeat
-from trainer.errors import TooManyFailures, UserError
-from trainer.outcome import Observer, Outcome, Report
+from trainer import Observer, Outcome, Report, TooManyFailures, UserError
 
 if TYPE_CHECKING:
-    from trainer.memory.card import CardSpec
-
-    from trainer.config.schema import Config
+    from trainer import CardSpec, Config
 
 #: held by the worker for as long as it works on the trial
 TRIAL_LOCK = ".worker.lock"
@@ -101,10 +101,7 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
     say = workplace.audience.say
     with storage_errors(handle.storage_url), interruption(say) as stop:
         _make(workplace.directory)
-        reason = Worker(handle, workplace, stop).work()
-        if reason == "interrupted":
-            say("Interrupted: type the same command to go on.")
-        return SearchEnd(reason, count_states(handle))
+        return SearchEnd(Worker(handle, workplace, stop).work(), count_states(handle))
 
 
 def count_states(handle: StudyHandle) -> dict[str, int]:
@@ -217,7 +214,7 @@ class Worker:
             return
         verdict = outcome if isinstance(outcome, Verdict) else judge(outcome)
         tell(self.handle, trial, verdict)
-        self.workplace.audience.trial_ended(trial.number, verdict=verdict, best=self.handle.best())
+        self.workplace.audience.trial_ended(trial.number, verdict=verdict, best=best_trial(self.handle))
         self._count(verdict)
 
     def _left_behind(self, trial: Trial) -> Outcome | None:

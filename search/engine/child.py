@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -15,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from search.engine.job import Answered, Interrupted, Job, Progressed, Reported, Said
-from trainer.errors import UserError
-from trainer.files import write_json, write_text
-from trainer.outcome import Metrics, Outcome
+from trainer import Outcome, UserError, write_json, write_text
 
 if TYPE_CHECKING:
     from search.engine.job import FromChild, FromParent
@@ -61,7 +60,7 @@ class Line:
             self._receive()
         return self._interrupted.is_set()
 
-    def report(self, step: int, metrics: Metrics) -> bool:
+    def report(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Send an evaluation and wait for the answer; False when the parent is gone."""
         self._send(Reported(step, dict(metrics)))
         while not self._orphaned:

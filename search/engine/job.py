@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from trainer.memory.card import CardSpec
-
-    from trainer import Config, Observer, Outcome, Report
+    from trainer import CardSpec, Config, Observer, Outcome, Report
 
 
 class Job(Protocol):
@@ -64,6 +62,30 @@ class ProbeJob:
         import torch
 
         return Found(torch.cuda.get_device_name() if torch.cuda.is_available() else None)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What torch finds on this machine. cuda: name of the first CUDA device, None without one."""
+
+    status: str
+    directory: str
+    torch: str
+    cuda: str | None
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """Asks torch about the machine, in a child, so that the parent never imports it nor touches CUDA."""
+
+    directory: str
+
+    def run(self, observer: Observer, report: Report) -> Probe:
+        """Look."""
+        import torch
+
+        cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+        return Probe("completed", self.directory, torch.__version__, cuda)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ from filelock import FileLock, Timeout
 
 from search.engine.child import CHILD_LOCK, ORPHAN_GRACE_S, OUTCOME, main
 from search.engine.job import Answered, FromChild, FromParent, Interrupted, Job, Progressed, Reported, Said
-from trainer.errors import UserError
-from trainer.outcome import Observer, Outcome, Report
+from trainer import Observer, Outcome, Report, UserError
 
 START_METHOD = "CP_SEARCH_START_METHOD"
 PRELOAD = ("search.engine.preload",)

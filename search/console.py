@@ -1,0 +1,108 @@
+"""What a person sees while a search runs: lines on stderr, and on a terminal a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from search.study import METRIC
+
+if TYPE_CHECKING:
+    from search.verdict import Verdict
+
+_STYLES = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
+
+
+class ConsoleAudience:
+    """Shows a search on `console`: one line per evaluation and per finished trial, a bar if it can."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> ConsoleAudience:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """One line, above the bar."""
+        print_line(self._console, Text(line))
+
+    def trial_started(self, number: int, *, values: Mapping[str, Any], resumed: bool) -> None:
+        """What the trial tries."""
+        verb = "goes on" if resumed else "starts"
+        self.say(f"Trial {number} {verb}: {values_line(values)}")
+        self._bar.update(self._task, completed=0, total=None, description=f"Trial {number}", visible=True)
+
+    def progress(self, done: int, total: int, status: str) -> None:
+        """Move the bar; without one nothing is printed, the evaluations tell enough."""
+        self._bar.update(self._task, completed=done, total=total, description=status, visible=True)
+
+    def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
+        """One line for an evaluation."""
+        self.say(evaluation_line(number, step=step, metrics=metrics))
+
+    def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
+        """One line for a trial: number, state, value, best so far, cause."""
+        print_line(self._console, ending_line(number, verdict=verdict, best=best))
+        self._bar.update(self._task, visible=False)
+
+
+@contextmanager
+def open_audience(console: Console | None = None) -> Iterator[ConsoleAudience]:
+    """An audience on `console` (None: stderr) for as long as the block runs."""
+    with ConsoleAudience(console or Console(stderr=True)) as audience:
+        yield audience
+
+
+def print_line(console: Console, line: Text) -> None:
+    """Print one line that stays one line in a file."""
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def values_line(values: Mapping[str, Any]) -> str:
+    """`learning_rate 2e-05, pooling mean`: the last part of a key path is enough for a person."""
+    return ", ".join(f"{key.rpartition('.')[2]} {short(value)}" for key, value in values.items())
+
+
+def evaluation_line(number: int, *, step: int, metrics: Mapping[str, float]) -> str:
+    """`Trial 7, evaluation 2: eval_f1_macro 0.8123, train_loss 0.4521, …`."""
+    shown = [METRIC, "eval_loss", "train_loss"]
+    parts = [f"{name} {metrics[name]:.4f}" for name in shown if name in metrics]
+    return f"Trial {number}, evaluation {step}: {', '.join(parts)}"
+
+
+def ending_line(number: int, *, verdict: Verdict, best: FrozenTrial | None) -> Text:
+    """`Trial 7 PRUNED: oom. Best so far: 0.8423 (trial 3)`; the state coloured."""
+    state = verdict.state.name
+    line = Text(f"Trial {number} ")
+    line.append(state, style=_STYLES.get(state, ""))
+    value = f" {verdict.value:.4f}" if verdict.value is not None else ""
+    causes = [part for part in (verdict.cause, verdict.error) if part]
+    line.append(value + (f" ({': '.join(causes)})" if causes else ""))
+    if best is not None and best.value is not None:
+        line.append(f". Best so far: {best.value:.4f} (trial {best.number})")
+    return line
+
+
+def short(value: Any) -> str:
+    """A value as a person writes it."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
