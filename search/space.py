@@ -13,13 +13,21 @@ import search as package
 from search.dimension import Dimension as Dimension
 from search.dimension import point_problems, read_dimensions, same, validation_problems
 from search.space_file import Budget, CardChoice, Component, Finish, SampleChoice, SpaceFile
+from trainer import (
+    Config,
+    ConfigError,
+    Document,
+    Place,
+    Problem,
+    Resolved,
+    bundled_directory,
+    bundled_names,
+    template_names,
+)
 from trainer.config.layers import ALIASES, Layer, Setting, document_layer, flag_layer
-from trainer.config.loader import Resolved, in_file_order, resolve, template_layer
-from trainer.config.schema import Config
-from trainer.config.templates import bundled_directory, bundled_names, template_names
+from trainer.config.loader import in_file_order, resolve, template_layer
 from trainer.config.wording import did_you_mean, show
-from trainer.config.yaml import Document, KeyPath
-from trainer.errors import ConfigError, Place, Problem
+from trainer.config.yaml import KeyPath
 
 # How long a run is and when it gives up belong to the finishing template.
 _LENGTH = frozenset({"training.num_epochs", "callbacks.early_stopping_patience"})

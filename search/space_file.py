@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from trainer.config.schema import Name, Section
+from trainer.config.schema import Section
 
+Name = Annotated[str, Field(min_length=1)]
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[smhd])")
 # A name becomes a file and a directory: letters and digits of any script, then also . _ and -

@@ -145,3 +145,11 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         """Write equal values out twice rather than as an alias."""
         return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Between double quotes what holds a line break: PyYAML folds the rarer ones (U+0085) elsewhere."""
+        style = '"' if data.splitlines() not in ([], [data]) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
