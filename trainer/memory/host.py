@@ -1,0 +1,40 @@
+"""The plain CPU: no limit, nothing counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from trainer.memory.card import Card
+
+if TYPE_CHECKING:
+    from trainer.memory.card import Module
+
+
+class HostCard(Card):
+    """A CPU that may use what the machine has; its memory is not measured."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+        self.name = "the CPU"
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """No limit."""
+        return None
+
+    def adopt(self, module: Module) -> Module:
+        """Leaves it where it is: on the CPU."""
+        return module.to(self.device)
+
+    def live_bytes(self) -> int | None:
+        """Not counted."""
+        return None
+
+    def peak_bytes(self) -> int | None:
+        """Not counted."""
+        return None
+
+    def reset_peak(self) -> None:
+        """Nothing to reset."""
