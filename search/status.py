@@ -135,6 +135,7 @@ def _only_study(storage: BaseStorage, *, name: str | None, where: str) -> Study:
 def _status(study: Study, *, storage: str) -> StudyStatus:
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
     return StudyStatus(
         name=study.study_name,
@@ -142,9 +143,7 @@ def _status(study: Study, *, storage: str) -> StudyStatus:
         trials=_count(trial.state.name.lower() for trial in trials),
         causes=_count(trial.user_attrs["cause"] for trial in trials if "cause" in trial.user_attrs),
         best=_summary(best, value=best.value) if best else None,
-        running=[
-            _summary(trial, value=_last(trial)) for trial in trials if trial.state == TrialState.RUNNING
-        ],
+        running=[_summary(trial, value=_last(trial)) for trial in running],
         last_activity=_last_activity(trials),
     )
 

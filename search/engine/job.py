@@ -35,7 +35,7 @@ class TrainJob:
         """Train in `directory`, going on from its checkpoint if it holds one."""
         import torch
 
-        from trainer.runner import run
+        from trainer import run
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -62,30 +62,6 @@ class ProbeJob:
         import torch
 
         return Found(torch.cuda.get_device_name() if torch.cuda.is_available() else None)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What torch finds on this machine. cuda: name of the first CUDA device, None without one."""
-
-    status: str
-    directory: str
-    torch: str
-    cuda: str | None
-
-
-@dataclass(frozen=True)
-class ProbeJob:
-    """Asks torch about the machine, in a child, so that the parent never imports it nor touches CUDA."""
-
-    directory: str
-
-    def run(self, observer: Observer, report: Report) -> Probe:
-        """Look."""
-        import torch
-
-        cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-        return Probe("completed", self.directory, torch.__version__, cuda)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import transformers.models.bert.tokenization_bert
 
 import search.cli
 import search.engine.child
-import trainer.runner
+from trainer import run
 
 #: what a child finds already imported
 LOADED = (
@@ -26,5 +26,5 @@ LOADED = (
     transformers.models.bert.tokenization_bert,
     search.cli,
     search.engine.child,
-    trainer.runner,
+    run,
 )

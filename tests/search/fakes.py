@@ -59,6 +59,7 @@ class Scripted:
     status: Any = "completed"
     after: Callable[[], None] | None = None
     waits: bool = False
+    seconds: float = 0.5
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,7 +97,7 @@ class Scripted:
         metrics = {"eval_f1_macro": self.values[best]} if best is not None else {}
         step = best + 1 if best is not None else None
         return Outcome(
-            status, self.directory, best_metrics=metrics, best_step=step, seconds=0.1 * done, **self.extra
+            status, self.directory, best_metrics=metrics, best_step=step, seconds=self.seconds, **self.extra
         )
 
 
