@@ -36,13 +36,16 @@ def export(flags: ExportFlags) -> None:
     The directory holds safetensors, tokenizer and label names. Before the command ends well, it is
     loaded back with transformers alone and compared with the trained model.
     """
-    from trainer import UserError, export_model
+    from trainer import UserError
 
     if flags.to.exists():
         raise UserError(f"{flags.to} exists already; name a new directory with --to")
     source = run_directory(flags.source, studies_dir=flags.studies_dir)
+    texts = _texts(source)
     with clean_stdout(flags.json):
-        exported = export_model(source, to=flags.to, texts=_texts(source))
+        from trainer import export_model
+
+        exported = export_model(source, to=flags.to, texts=texts)
     if flags.json:
         print_json(asdict(exported) | {"directory": str(exported.directory)})
     else:

@@ -1,81 +1,55 @@
-"""Who watches a run that happens in this process: the terminal."""
+"""Who watches a run that happens in this process: the terminal, and Ctrl-C."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.console import Console
 
-#: between two plain live lines, in optimizer steps: a log, not a flood
+    from search.console import ConsoleAudience
+    from search.interruption import Stop
+
+#: optimizer steps between two plain live lines: a log, not a flood
 PLAIN_EVERY = 50
 
 
 class TerminalObserver:
-    """Shows a run on `console`: a coloured bar on a terminal, plain lines elsewhere.
+    """Passes a run on to an audience; `plain`: there is no bar, so the live line is printed now and then."""
 
-    The first Ctrl-C asks the run to save itself and end; the second ends it at once.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._stop = False
-        self._shown = 0
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=None)
+    def __init__(self, audience: ConsoleAudience, stop: Stop, *, plain: bool) -> None:
+        self._audience = audience
+        self._stop = stop
+        self._plain = plain
+        self._next = PLAIN_EVERY
 
     def say(self, line: str) -> None:
         """One line, above the bar if there is one."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._audience.say(line)
 
     def progress(self, done: int, total: int, status: str) -> None:
-        """Move the bar; where there is none, print the live line now and then."""
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, total=total, description=status)
-        elif done == total or done - self._shown >= PLAIN_EVERY:
-            self._shown = done
-            self.say(status)
+        """Move the bar, or print the live line every `PLAIN_EVERY` steps and at the last one."""
+        if not self._plain:
+            self._audience.progress(done, total, status)
+        elif done >= self._next or done == total:
+            self._next = done + PLAIN_EVERY
+            self._audience.say(status)
 
     def interrupted(self) -> bool:
-        """True after the first Ctrl-C or a SIGTERM."""
-        return self._stop
-
-    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        """Signal handler: ask the run to end, or on the second call end it now."""
-        if self._stop:
-            raise KeyboardInterrupt
-        self._stop = True
-        self.say("Saving, then ending; Ctrl-C again ends at once.")
-
-    def __enter__(self) -> TerminalObserver:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        """True after the first Ctrl-C or SIGTERM; the second ends the run at once."""
+        return self._stop.asked
 
 
 @contextmanager
-def watch() -> Iterator[TerminalObserver]:
-    """A `TerminalObserver` on stderr that receives Ctrl-C and SIGTERM while the block runs."""
-    with TerminalObserver(Console(stderr=True)) as observer:
-        before: dict[int, Any] = {
-            number: signal.signal(number, observer.interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield observer
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+def watch(console: Console | None = None) -> Iterator[TerminalObserver]:
+    """An observer on `console` (None: stderr) that Ctrl-C reaches while the block runs."""
+    from rich.console import Console
+
+    from search.console import open_audience
+    from search.interruption import interruption
+
+    shown = console or Console(stderr=True)
+    with open_audience(shown) as audience, interruption(audience.say) as stop:
+        yield TerminalObserver(audience, stop, plain=not shown.is_terminal)

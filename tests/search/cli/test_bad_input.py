@@ -164,6 +164,7 @@ def test_a_search_says_what_is_wrong_and_touches_nothing(
     assert picture(project) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*IN_THE_DATA, ELSEWHERE[0]], ids=named)
 def test_a_single_run_says_what_is_wrong_and_touches_nothing(
     case: Case, project: Path, cp_search: CommandLine
@@ -195,23 +196,29 @@ def test_a_study_keeps_its_space(project: Path, cp_search: CommandLine) -> None:
     assert picture(project) == before
 
 
+LIGHT: list[tuple[list[str], tuple[str, ...]]] = [
+    (["run", "quickstat"], ("quickstat", "quickstart")),
+    (["run", "quickstart", "--time", "soon"], ("--time", "soon", "30m")),
+    (["run", "quickstart", "--set", "training.lr"], ("training.lr", "=")),
+    (["train", "--config", "nowhere.yaml"], ("nowhere.yaml",)),
+    (["train", "--template", "fastdev", "--dry-run"], ("fastdev", "fast_dev")),
+    (["predict", "nowhere"], ("--file",)),
+    (["status", "nothing"], ("nothing",)),
+    (["export", "nothing", "--to", "out"], ("nothing", "cp-search status")),
+    (["retrain", "nothing"], ("nothing",)),
+    (["data", "import", "cold", "nowhere", "out"], ("nowhere",)),
+]
+# These find the fault only after torch was imported.
+HEAVY: list[tuple[list[str], tuple[str, ...]]] = [
+    (["train", "--model-name", "builtin:tiny", "--set", "data.val_path=x"], ("data.train_path", "--set")),
+    (["train", "--card", "rtx305"], ("rtx305", "rtx3050")),
+    (["predict", "nowhere", "文字"], ("nowhere", "config.json")),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [
-        (["run", "quickstat"], ("quickstat", "quickstart")),
-        (["run", "quickstart", "--time", "soon"], ("--time", "soon", "30m")),
-        (["run", "quickstart", "--set", "training.lr"], ("training.lr", "=")),
-        (["train", "--config", "nowhere.yaml"], ("nowhere.yaml",)),
-        (["train", "--template", "fastdev", "--dry-run"], ("fastdev", "fast_dev")),
-        (["train", "--card", "4GiB", "--model-name", "builtin:tiny"], ("data.train_path",)),
-        (["train", "--card", "rtx305"], ("rtx305", "rtx3050")),
-        (["predict", "nowhere", "文字"], ("nowhere", "config.json")),
-        (["predict", "nowhere"], ("--file",)),
-        (["status", "nothing"], ("nothing",)),
-        (["export", "nothing", "--to", "out"], ("nothing", "cp-search status")),
-        (["retrain", "nothing"], ("nothing",)),
-        (["data", "import", "cold", "nowhere", "out"], ("nowhere",)),
-    ],
+    [*LIGHT, *(pytest.param(*case, marks=pytest.mark.slow) for case in HEAVY)],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_argument_is_one_line(
