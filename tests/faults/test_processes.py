@@ -1,0 +1,204 @@
+"""What becomes of a study when processes die, are stopped, or leave half of something behind.
+
+All through `search`, with real child processes whose job follows a script.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from optuna.trial import TrialState
+
+from search.engine.child import CHILD_LOCK
+from search.objective import suggest
+from tests.search.fakes import (
+    SPACE,
+    Bench,
+    Listener,
+    Scripted,
+    end_by_exception,
+    end_by_signal,
+    end_by_user_error,
+    sleep_on,
+)
+from trainer import Outcome, TooManyFailures, UserError, write_json
+
+ONE = SPACE.replace("trials: 4", "trials: 1")
+TWO = SPACE.replace("trials: 4", "trials: 2")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def leave_running(bench: Bench) -> Path:
+    """A trial that a worker took and did not end; gives its directory."""
+    handle = bench.open()
+    suggest(handle.study.ask(), handle.space)
+    directory = bench.directory / "trial-0000"
+    directory.mkdir(parents=True)
+    return directory
+
+
+def press_ctrl_c(line: str, *, times: int) -> None:
+    if line == "waiting":
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def in_another_process(bench: Bench, job: str) -> subprocess.Popen[bytes]:
+    """A worker on the same study, as a process of its own."""
+    code = (
+        "from pathlib import Path; from functools import partial; from tests.search.fakes import *\n"
+        f"if __name__ == '__main__': Bench(Path({str(bench.home)!r})).search({job}, text={SPACE_16!r})"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+SPACE_16 = SPACE.replace("trials: 4", "trials: 16")
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+def test_a_trial_killed_by_sigkill_is_failed_with_the_signal_and_the_next_one_runs(bench: Bench) -> None:
+    def make(directory: str) -> Scripted:
+        return Scripted(directory, after=end_by_signal if directory.endswith("0") else None)
+
+    assert bench.search(make, text=TWO).trials == {"fail": 1, "complete": 1}
+    killed = bench.trials()[0]
+    assert killed.user_attrs["cause"] == "worker_lost"
+    assert killed.user_attrs["error"] == "killed by signal 9 (out of host memory?)"
+
+
+def test_an_exception_keeps_its_traceback_in_the_directory_of_the_trial(bench: Bench) -> None:
+    bench.search(partial(Scripted, after=end_by_exception), text=ONE)
+    assert bench.trials()[0].state == TrialState.FAIL
+    trace = (bench.directory / "trial-0000" / "error.txt").read_text()
+    assert trace.startswith("Traceback")
+    assert "in end_by_exception" in trace
+
+
+def test_what_the_user_can_mend_ends_the_study_at_once_and_the_trial_is_tried_again(bench: Bench) -> None:
+    with pytest.raises(UserError, match="trial 0: no model here; download it first"):
+        bench.search(partial(Scripted, after=end_by_user_error))
+    assert [trial.state for trial in bench.trials()] == [TrialState.RUNNING]
+    assert bench.search(Scripted, text=ONE).trials == {"complete": 1}
+
+
+def test_ctrl_c_leaves_a_trial_that_the_next_search_continues(bench: Bench) -> None:
+    bench.listener = Listener(partial(press_ctrl_c, times=1))
+    assert bench.search(partial(Scripted, waits=True), text=ONE).interrupted
+    (left,) = bench.trials()
+    assert left.state == TrialState.RUNNING
+
+    bench.listener = Listener()
+    assert bench.search(partial(Scripted, waits=True), text=ONE).trials == {"complete": 1}
+    assert bench.listener.started == [(0, True)]
+    assert bench.steps(0) == [1, 2]
+    assert bench.trials()[0].params == left.params
+
+
+def test_a_second_ctrl_c_ends_a_child_that_does_not_listen(bench: Bench) -> None:
+    bench.listener = Listener(partial(press_ctrl_c, times=2))
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        bench.search(partial(Scripted, says="waiting", after=sleep_on), text=ONE)
+    assert time.monotonic() - started < 30
+    with FileLock(bench.directory / "trial-0000" / CHILD_LOCK, timeout=0):
+        pass  # nobody works there any more
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert bench.search(Scripted, text=ONE).trials == {"complete": 1}
+
+
+def test_sigterm_to_the_child_alone_makes_it_save_and_the_worker_go_on_with_it(bench: Bench) -> None:
+    bench.search(partial(Scripted, values=(0.5, 0.6, 0.7), terminate_after=1), text=ONE)
+    assert bench.listener.started == [(0, False), (0, True)]
+    assert bench.steps(0) == [1, 2, 3]
+    assert bench.trials()[0].value == 0.7
+
+
+def test_after_kill_9_of_the_worker_the_same_trial_goes_on_from_its_checkpoint(bench: Bench) -> None:
+    bench.open(SPACE_16)
+    worker = in_another_process(bench, "partial(Scripted, waits=True)")
+    wait_until(lambda: bench.steps(0) == [1, 2])
+    worker.kill()
+    worker.wait()
+    assert [trial.state for trial in bench.trials()] == [TrialState.RUNNING]
+    assert bench.search(partial(Scripted, waits=True), text=ONE).trials == {"complete": 1}
+    assert bench.listener.started == [(0, True)]
+    assert bench.steps(0) == [1, 2]
+
+
+def test_a_trial_that_ended_but_was_not_told_is_told_and_not_run_again(bench: Bench) -> None:
+    directory = leave_running(bench)
+    outcome = Outcome("completed", str(directory), best_metrics={"eval_f1_macro": 0.75}, best_step=2)
+    write_json(directory / "outcome.json", asdict(outcome))
+    assert bench.search(Scripted, text=ONE).trials == {"complete": 1}
+    assert bench.trials()[0].value == 0.75
+    assert bench.listener.started == []
+
+
+@pytest.mark.parametrize("text", ['{"status": "comple', "[]", '{"status": "odd", "directory": "x"}', ""])
+def test_an_outcome_that_is_not_whole_counts_as_none(bench: Bench, text: str) -> None:
+    directory = leave_running(bench)
+    (directory / "outcome.json").write_text(text)
+    assert bench.search(Scripted, text=ONE).trials == {"complete": 1}
+    assert bench.listener.started == [(0, False)]
+
+
+def test_a_trial_left_running_by_a_lost_machine_is_taken_over_with_its_values(bench: Bench) -> None:
+    leave_running(bench)
+    values = bench.trials()[0].params
+    bench.search(Scripted, text=TWO)
+    assert [number for number, _ in bench.listener.started] == [0, 1]
+    assert bench.trials()[0].params == values
+
+
+def test_a_trial_taken_before_it_was_asked_for_its_values_is_completed(bench: Bench) -> None:
+    bench.open().study.ask()
+    bench.search(Scripted, text=ONE)
+    assert bench.trials()[0].params.keys() == {"training.learning_rate", "model.pooling"}
+
+
+def test_a_running_trial_whose_worker_lives_is_left_alone(bench: Bench) -> None:
+    directory = leave_running(bench)
+    with FileLock(directory / ".worker.lock"):
+        bench.search(Scripted, text=TWO)
+    assert [number for number, _ in bench.listener.started] == [1]
+    assert bench.trials()[0].state == TrialState.RUNNING
+
+
+@pytest.mark.slow
+def test_two_workers_at_once_share_a_study_without_running_anything_twice(bench: Bench) -> None:
+    bench.open(SPACE_16)
+    workers = [in_another_process(bench, "Scripted") for _ in range(2)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    trials = bench.trials()
+    assert [trial.number for trial in trials] == list(range(16))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert [bench.steps(trial.number) for trial in trials] == [[1, 2]] * 16
+
+
+def test_failures_of_a_study_that_was_stopped_do_not_stop_it_again(bench: Bench) -> None:
+    with pytest.raises(TooManyFailures):
+        bench.search(partial(Scripted, after=end_by_exception))
+    assert bench.search(Scripted).trials == {"fail": 3, "complete": 1}
