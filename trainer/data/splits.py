@@ -37,6 +37,12 @@ class RowSet:
     val: Rows
     test: Rows | None
 
+    @property
+    def notes(self) -> list[str]:
+        """What was found odd while reading, for a person."""
+        files = [rows for rows in (self.train, self.val, self.test) if rows is not None]
+        return [f"{rows.table.path}: {note}" for rows in files for note in rows.table.notes]
+
 
 @dataclass(frozen=True)
 class Split:

@@ -1,0 +1,99 @@
+"""What a study came to, for a script and for a person."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from search.console import short
+from search.finish import Final
+from search.storage import masked
+from search.study import StudyHandle, best_trial
+from search.worker import count_states
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """How a study stands after a run. best: {number, value, params}, None before the first COMPLETE."""
+
+    study: str
+    storage: str
+    directory: str
+    trials: dict[str, int]
+    best: dict[str, Any] | None
+    final: Final | None
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The one document of `run --json`."""
+        document = asdict(self)
+        document["storage"] = masked(self.storage)
+        return document
+
+    def lines(self) -> list[str]:
+        """What a person wants to know at the end: how good, where it lies, what to type next."""
+        return [*self._best_lines(), *self._final_lines(), *self._next_lines()]
+
+    def _best_lines(self) -> list[str]:
+        counts = ", ".join(f"{count} {state}" for state, count in self.trials.items())
+        lines = [f"Study {self.study}: {counts}; {self.seconds:.0f} s in this run"]
+        if self.best is None:
+            return [*lines, "No trial completed, so there is nothing to retrain or export."]
+        values = ", ".join(
+            f"{key.split('.')[-1]} {short(value)}" for key, value in self.best["params"].items()
+        )
+        return [
+            *lines,
+            f"Best trial {self.best['number']}: eval_f1_macro {self.best['value']:.4f} ({values})",
+        ]
+
+    def _final_lines(self) -> list[str]:
+        final = self.final
+        if final is None:
+            return []
+        if final.model_dir is None:
+            return [f"The final model was not made: {final.status}. {final.error or ''}".rstrip()]
+        return [
+            *_score_lines(final),
+            f"Model       {final.model_dir}  (loads with plain transformers)",
+            f"Experiment  {final.experiment_dir}",
+        ]
+
+    def _next_lines(self) -> list[str]:
+        lines = [f"Study       {masked(self.storage)}", f"Trials      {self.directory}", "Next:"]
+        if self.final is not None and self.final.model_dir is not None:
+            lines.append(f'  cp-search predict {self.final.model_dir} "你的文字"')
+        return [*lines, f"  cp-search status {self.study}", "  cp-search dashboard"]
+
+
+def summarise(handle: StudyHandle, directory: Path, *, final: Final | None) -> StudyReport:
+    """How the study stands now; `directory` holds its trials."""
+    best = best_trial(handle)
+    return StudyReport(
+        study=handle.name,
+        storage=handle.storage_url,
+        directory=str(directory),
+        trials=count_states(handle),
+        best={"number": best.number, "value": best.value, "params": best.params} if best else None,
+        final=final,
+    )
+
+
+def _score_lines(final: Final) -> list[str]:
+    lines = []
+    if final.eval_f1_macro is not None:
+        lines.append(
+            f"Validation  eval_f1_macro {final.eval_f1_macro:.4f}  (the epoch was chosen on these rows)"
+        )
+    if final.test_f1_macro is not None:
+        lines.append(f"Test        f1_macro {final.test_f1_macro:.4f}  (rows nothing was chosen on)")
+    if final.test_f1_macro is not None and final.baseline_f1_macro is not None:
+        ahead = final.test_f1_macro - final.baseline_f1_macro
+        verdict = "above" if ahead > 0 else "BELOW"
+        lines.append(
+            f"Baseline    f1_macro {final.baseline_f1_macro:.4f}  (TF-IDF + logistic regression on the same rows): "
+            f"the model is {abs(ahead):.4f} {verdict} it"
+        )
+    return lines

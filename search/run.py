@@ -1,0 +1,198 @@
+"""The whole job: a space in, an exported model and a report out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from search.attempt import Audience
+from search.console import open_audience
+from search.engine.job import ProbeJob
+from search.engine.local import LocalEngine
+from search.finish import FINAL, Final, FinalJob, finish
+from search.interruption import Stop, interruption
+from search.preflight import preflight
+from search.report import StudyReport, summarise
+from search.space import Space, load_space
+from search.storage import masked, sqlite_url
+from search.study import StudyHandle, best_trial, open_study
+from search.worker import Workplace, count_states, search
+from trainer import CardSpec, Silent, UserError, parse_card, write_json
+
+#: in the study's directory: what was typed, for `retrain` and for the reader
+_ORIGIN = "origin.json"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line says beside the space. settings: the --set values the space was read with."""
+
+    studies_dir: Path = Path("studies")
+    storage: str | None = None
+    name: str | None = None
+    n_trials: int | None = None
+    time_s: float | None = None
+    finish: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_space(space: Space, *, options: RunOptions) -> StudyReport:
+    """Search `space` within its budget, then retrain the best trial, test and export it.
+
+    Everything that can be wrong with data, model or space is found before anything is written.
+
+    Raises:
+        UserError: exit 2, nothing was changed. StudyEnded: exit 3.
+    """
+    started = time.monotonic()
+    space = _with_options(space, options)
+    directory = options.studies_dir / space.name
+    with open_audience() as audience:
+        preflight(space, say=audience.say)
+        handle = open_study(space, storage_url=options.storage or _sqlite(options.studies_dir, space.name))
+        _note_origin(directory, space, options)
+        engine = LocalEngine()
+        card = _card(space, engine, audience)
+        workplace = Workplace(directory, engine, audience, card)
+        end = search(handle, workplace=workplace)
+        final = None
+        interrupted = end.interrupted
+        if options.finish and space.finish.retrain and not interrupted:
+            final, interrupted = _finish(handle, workplace)
+    return replace(
+        summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
+    )
+
+
+def retrain_study(name: str, *, studies_dir: Path) -> StudyReport:
+    """Make the final model of the study `name` again from its best trial so far.
+
+    Raises:
+        UserError: there is no such study here, or no trial of it completed.
+    """
+    started = time.monotonic()
+    directory = studies_dir / name
+    space, storage = _origin(directory)
+    with open_audience() as audience:
+        handle = open_study(space, storage_url=storage)
+        if best_trial(handle) is None:
+            raise UserError(
+                f"study {name} has no completed trial to retrain; go on with cp-search run {space.path}"
+            )
+        engine = LocalEngine()
+        workplace = Workplace(directory, engine, audience, _card(space, engine, audience))
+        final, interrupted = _finish(handle, workplace)
+    return replace(
+        summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
+    )
+
+
+def elapsed(started: float) -> float:
+    """Seconds since `started` (monotonic), to a tenth."""
+    return round(time.monotonic() - started, 1)
+
+
+def _with_options(space: Space, options: RunOptions) -> Space:
+    changes = {"trials": options.n_trials, "time_s": options.time_s}
+    given = {key: value for key, value in changes.items() if value is not None}
+    budget = space.budget.model_copy(update=given)
+    return replace(space, name=options.name or space.name, budget=budget)
+
+
+def _sqlite(studies_dir: Path, name: str) -> str:
+    return sqlite_url(studies_dir / f"{name}.db")
+
+
+def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | None:
+    """The card every trial runs under; says so when the one the space is meant for is not here."""
+    choice = space.card
+    wanted = None
+    if choice is not None and (choice.memory or choice.name):
+        wanted = parse_card(choice.memory or choice.name or "", virtual=choice.virtual)
+    if wanted is not None and wanted.virtual:
+        audience.say(
+            f"Virtual card: {choice.name or wanted.name}, {wanted.limit_bytes / 2**30:.2f} GiB for tensors"
+        )
+        return wanted
+    found = _probe(engine)
+    if found["cuda"]:
+        audience.say(f"Card: {found['cuda']}")
+        return wanted
+    meant = f" within the space of {choice.name or wanted.name}" if choice and wanted else ""
+    audience.say(f"No CUDA device here: training on the CPU in float32{meant}")
+    return None
+
+
+def _probe(engine: LocalEngine) -> dict[str, Any]:
+    """What torch finds on this machine, asked in a child: this process never imports torch."""
+    with tempfile.TemporaryDirectory() as directory:
+        return engine.run(ProbeJob(directory), observer=Silent(), report=lambda step, metrics: False)
+
+
+def _finish(handle: StudyHandle, workplace: Workplace) -> tuple[Final | None, bool]:
+    """The finished model (None: no trial completed), and whether Ctrl-C came in between."""
+    best = best_trial(handle)
+    if best is None:
+        return None, False
+    audience = workplace.audience
+    audience.say(f"Retraining trial {best.number} with the template {handle.space.finish.template}")
+    job = FinalJob(
+        config=handle.space.final_config(best.params),
+        directory=str(workplace.directory / FINAL),
+        trial=best.number,
+        facts={"study": handle.name, "trials": count_states(handle)},
+        card=workplace.card,
+    )
+    with interruption(audience.say) as stop:
+        final = finish(job, engine=workplace.engine, observer=_Watcher(audience, stop))
+    if final.status == "interrupted":
+        audience.say("Interrupted. Type the same command to go on.")
+    return final, final.status == "interrupted"
+
+
+class _Watcher:
+    """Shows the retraining and passes on Ctrl-C."""
+
+    def __init__(self, audience: Audience, stop: Stop) -> None:
+        self._audience = audience
+        self._stop = stop
+
+    def say(self, line: str) -> None:
+        self._audience.say(line)
+
+    def progress(self, done: int, total: int, status: str) -> None:
+        self._audience.progress(done, total, status)
+
+    def interrupted(self) -> bool:
+        return self._stop.asked
+
+
+def _note_origin(directory: Path, space: Space, options: RunOptions) -> None:
+    """Remember what was typed; a password in a storage URL is not written."""
+    directory.mkdir(parents=True, exist_ok=True)
+    storage = options.storage or _sqlite(options.studies_dir.resolve(), space.name)
+    write_json(
+        directory / _ORIGIN,
+        {
+            "space": str(space.path.resolve()),
+            "settings": dict(options.settings),
+            "name": space.name,
+            "storage": masked(storage),
+            "space_text": space.path.read_text(encoding="utf-8"),
+        },
+    )
+
+
+def _origin(directory: Path) -> tuple[Space, str]:
+    try:
+        origin = json.loads((directory / _ORIGIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        there = ", ".join(sorted(p.parent.name for p in directory.parent.glob(f"*/{_ORIGIN}"))) or "none"
+        raise UserError(f"no study {directory.name} in {directory.parent}; there are: {there}") from error
+    space = load_space(origin["space"], settings=origin["settings"])
+    return replace(space, name=origin["name"]), origin["storage"]
