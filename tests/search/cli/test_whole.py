@@ -1,0 +1,138 @@
+"""The main job through the commands a user types, on a small sample: search, look, predict, export."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import environment
+from tests.search.cli.test_bad_input import SPACE
+from trainer import write_sample
+
+pytestmark = pytest.mark.slow
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "search.cli", *arguments]
+    pipes: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "encoding": "utf-8",
+    }
+    return subprocess.Popen(command, cwd=project, env=environment(), **pipes)
+
+
+def call(project: Path, *arguments: str) -> tuple[int, str, str]:
+    process = start(project, *arguments)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def document(project: Path, *arguments: str) -> Any:
+    code, out, err = call(project, *arguments, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a small sample and a space of two trials."""
+    directory = tmp_path_factory.mktemp("project")
+    write_sample(directory / "data", rows=300, seed=1)
+    finish = {"set": {"training.num_epochs": 1}}
+    space = {**SPACE, "budget": {"trials": 2}, "finish": finish}
+    (directory / "space.yaml").write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def report(project: Path) -> Any:
+    """What `run --json` says at the end."""
+    return document(project, "run", "space.yaml")
+
+
+def test_a_run_ends_with_everything_a_script_needs(report: Any, project: Path) -> None:
+    assert report["study"] == "good"
+    assert sum(report["trials"].values()) == 2
+    assert report["best"].keys() >= {"number", "value", "params"}
+    for name in ("eval_f1_macro", "test_f1_macro", "baseline_f1_macro"):
+        assert 0.0 <= report["final"][name] <= 1.0
+    assert (project / report["final"]["experiment_dir"] / "training_summary.json").is_file()
+    assert (project / report["final"]["model_dir"] / "model.safetensors").is_file()
+
+
+def test_the_same_command_does_not_search_again(report: Any, project: Path) -> None:
+    again = document(project, "run", "space.yaml")
+    assert again["trials"] == report["trials"]
+    assert again["final"] == report["final"]
+
+
+def test_status_tells_the_same_as_the_run(report: Any, project: Path) -> None:
+    found = document(project, "status", "good")
+    assert found["trials"] == report["trials"]
+    assert found["best"]["value"] == report["best"]["value"]
+    code, out, _ = call(project, "status", "good")
+    assert code == 0
+    assert "2 complete" in out
+
+
+def test_the_model_labels_texts_for_people_and_for_scripts(report: Any, project: Path) -> None:
+    model = report["final"]["model_dir"]
+    (row,) = document(project, "predict", model, "你真的很棒")
+    assert row["text"] == "你真的很棒"
+    assert sum(row["toxicity"]["probabilities"].values()) == pytest.approx(1.0, abs=1e-5)
+    code, out, _ = call(project, "predict", model, "--file", "data/test.jsonl")
+    assert code == 0
+    assert len(out.splitlines()) == len(
+        (project / "data/test.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+
+
+def test_a_study_is_exported_to_another_place(report: Any, project: Path) -> None:
+    exported = document(project, "export", "good", "--to", "elsewhere/model")
+    assert exported["largest_difference"] < 1e-3
+    assert (project / "elsewhere/model/config.json").is_file()
+    code, _, err = call(project, "export", "good", "--to", "elsewhere/model")
+    assert (code, len(err.splitlines())) == (2, 1)
+
+
+def test_retrain_finds_the_study_s_final_model(report: Any, project: Path) -> None:
+    again = document(project, "retrain", "good")
+    assert again["final"]["trial"] == report["best"]["number"]
+    assert again["final"]["model_dir"] is not None
+
+
+def test_an_interrupted_single_run_goes_on_with_the_command_it_named(project: Path) -> None:
+    process = start(project, "run", "space.yaml", "--single-run", "--set", "training.num_epochs=500")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Epoch 2"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    going_on = err.splitlines()[-1].split("Go on with: cp-search ")[1].split()
+    second = start(project, *going_on)
+    assert second.stderr is not None
+    first_line = next(line for line in second.stderr if "Going on" in line)
+    assert "checkpoints/last" in first_line
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=120)
+    assert second.returncode == 130
+
+
+def test_a_single_run_ends_with_one_document(project: Path) -> None:
+    began = time.monotonic()
+    outcome = document(project, "run", "space.yaml", "--single-run")
+    assert outcome["status"] == "completed"
+    assert 0 < outcome["seconds"] < time.monotonic() - began
+    assert (project / outcome["directory"] / "final_model.pt").is_file()
