@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console import values_line
-from search.storage import existing_url, masked, storage_errors
+from search.storage import existing_url, masked, open_storage, sqlite_path, sqlite_url, storage_errors
 from search.study import quiet_optuna
 from trainer import UserError, closest
 
@@ -90,7 +90,7 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
     given = Path(name_or_path)
     for candidate in (given, studies_dir / f"{name_or_path}.db", given.with_name(f"{given.name}.db")):
         if candidate.is_file():
-            return f"sqlite:///{candidate}"
+            return sqlite_url(candidate)
     there = study_names(studies_dir)
     near = closest(name_or_path, there)
     hint = f"did you mean {near}? " if near else ""
@@ -114,9 +114,9 @@ def open_file(path: Path) -> RDBStorage:
 
 
 def _open(storage_url: str) -> BaseStorage:
-    path = Path(storage_url.removeprefix("sqlite:///"))
-    if not storage_url.startswith("sqlite:///") or "?" in storage_url:
-        return RDBStorage(storage_url, skip_table_creation=True)
+    path = sqlite_path(storage_url)
+    if path is None:
+        return open_storage(storage_url, create=False)
     if not path.is_file():
         raise UserError(f"no study at {path}: there is no such file")
     return open_file(path)

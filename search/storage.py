@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from trainer import StorageFault, UserError
@@ -20,8 +20,8 @@ from trainer import StorageFault, UserError
 _LOCK_TIMEOUT_S = 120
 
 
-def open_storage(storage_url: str) -> RDBStorage:
-    """Optuna's storage at `storage_url`; the file of an SQLite one is made if need be.
+def open_storage(storage_url: str, *, create: bool = True) -> RDBStorage:
+    """Optuna's storage at `storage_url`; tables, and the file of an SQLite one, are made if `create`.
 
     Raises:
         UserError: the URL is none, or the place cannot be written.
@@ -33,8 +33,9 @@ def open_storage(storage_url: str) -> RDBStorage:
             # The rollback journal stays: WAL would be quicker by milliseconds a trial, and does not
             # work on network and WSL drives.
             arguments = {"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
-            _make_parent(url.database)
-        return RDBStorage(storage_url, engine_kwargs=arguments)
+            if create:
+                _make_parent(url.database)
+        return RDBStorage(storage_url, engine_kwargs=arguments, skip_table_creation=not create)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UserError(
             f"--storage {masked(storage_url)}: {error}; use a URL such as sqlite:///studies/NAME.db"
@@ -45,12 +46,26 @@ def open_storage(storage_url: str) -> RDBStorage:
 
 def sqlite_url(path: Path) -> str:
     """The storage URL of an SQLite file."""
-    return f"sqlite:///{path}"
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def existing_url(path: Path) -> str:
     """The storage URL of an SQLite file that must exist: opening it makes no file."""
-    return f"sqlite:///file:{quote(str(path.resolve()))}?mode=rw&uri=true"
+    # Quoted twice: for SQLite's URI (https://www.sqlite.org/uri.html) here, for SQLAlchemy's URL below.
+    uri = f"file:{quote(str(path.resolve()))}"
+    return URL.create("sqlite", database=uri, query={"mode": "rw", "uri": "true"}).render_as_string()
+
+
+def sqlite_path(storage_url: str) -> Path | None:
+    """The file of a plain SQLite URL; None for every other."""
+    try:
+        url = make_url(storage_url)
+    except ArgumentError:
+        return None
+    plain = (
+        url.get_backend_name() == "sqlite" and not url.query and url.database not in (None, "", ":memory:")
+    )
+    return Path(str(url.database)) if plain else None
 
 
 def masked(storage_url: str) -> str:

@@ -12,13 +12,14 @@ import pytest
 from optuna.trial import TrialState
 
 from search.status import locate_study, study_status
+from search.storage import sqlite_url
 from trainer import UserError
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("studies % #1")
-    study = optuna.create_study(storage=f"sqlite:///{home}/one.db", study_name="one", direction="maximize")
+    home = tmp_path_factory.mktemp("studies % #? 1")
+    study = optuna.create_study(storage=sqlite_url(home / "one.db"), study_name="one", direction="maximize")
     for value in (0.5, 0.7, 0.7):
         trial = study.ask()
         trial.suggest_float("training.learning_rate", 1e-5, 1e-3, log=True)
@@ -69,7 +70,7 @@ def test_looking_changes_no_file(studies: Path) -> None:
 
 
 def test_a_study_is_found_by_name_file_directory_and_url(studies: Path) -> None:
-    url = f"sqlite:///{studies}/one.db"
+    url = sqlite_url(studies / "one.db")
     (studies / "one").mkdir(exist_ok=True)
     for words in ("one", str(studies / "one.db"), str(studies / "one"), url):
         assert locate_study(words, studies) == url
@@ -104,3 +105,8 @@ def test_no_torch_is_loaded_to_look_at_a_study(studies: Path) -> None:
     )
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_a_storage_url_that_is_none_is_one_line() -> None:
+    with pytest.raises(UserError, match="use a URL such as"):
+        study_status("nonsense://u:secret@h")
