@@ -46,7 +46,7 @@ class Attempt:
 
     def say(self, line: str) -> None:
         """Show it."""
-        self._audience.say(line)
+        self._audience.say(f"Trial {self._trial.number} | {line}")
 
     def progress(self, done: int, total: int, status: str) -> None:
         """Show it."""

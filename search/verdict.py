@@ -3,7 +3,7 @@
 TPE learns from COMPLETE and PRUNED trials and never from FAIL. So what the values are to blame for
 (memory, a loss that is not finite) is PRUNED with a violated constraint, graded by how far off it was;
 FAIL is for what the values cannot help. Every told trial carries the same constraints: samplers that
-model them want them all. See docs/decisions/how-trials-end.md.
+model them want them all. See docs/decisions/0007-how-trials-end.md.
 """
 
 from __future__ import annotations

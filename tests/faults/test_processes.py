@@ -53,7 +53,7 @@ def leave_running(bench: Bench) -> Path:
 
 
 def press_ctrl_c(line: str, *, times: int) -> None:
-    if line == "waiting":
+    if line == "Trial 0 | waiting":
         for _ in range(times):
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -46,12 +46,17 @@ def end_by_user_error() -> None:
     raise UserError("no model here; download it first")
 
 
+def sleep_on() -> None:
+    time.sleep(600)
+
+
 @dataclass(frozen=True)
 class Scripted:
-    """Reports `values` one by one, keeping count in a checkpoint, and then does what `status` says.
+    """Reports `values` one by one, keeping count in a checkpoint, and then ends with `status`.
 
-    after: called once the values are through, in the child. waits: hang after the values until
-    interrupted, the first time. log: every evaluation made, over all attempts, in `steps.log`.
+    Every evaluation made, over all attempts, is a line of `steps.log`. waits: hang after the values
+    until interrupted, the first time. says: a line, after the values. after: called at the end, in the
+    child. terminate_after: send itself SIGTERM after that evaluation, the first time.
     """
 
     directory: str
@@ -60,6 +65,8 @@ class Scripted:
     after: Callable[[], None] | None = None
     waits: bool = False
     seconds: float = 0.5
+    says: str | None = None
+    terminate_after: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,11 +86,15 @@ class Scripted:
             self._save(step)
             if stop:
                 return self._end("stopped", done=step)
+            if first == 0 and step == self.terminate_after:
+                os.kill(os.getpid(), signal.SIGTERM)
         if self.waits and first == 0:
             observer.say("waiting")
             while not observer.interrupted():
                 time.sleep(0.01)
             return self._end("interrupted", done=len(self.values))
+        if self.says is not None:
+            observer.say(self.says)
         if self.after is not None:
             self.after()
         return self._end(self.status, done=len(self.values))
