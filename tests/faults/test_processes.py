@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from filelock import FileLock
@@ -21,6 +22,7 @@ from optuna.trial import TrialState
 
 from search.engine.child import CHILD_LOCK
 from search.objective import suggest
+from search.worker import STUDY_LOCK
 from tests.search.fakes import (
     SPACE,
     Bench,
@@ -202,3 +204,15 @@ def test_failures_of_a_study_that_was_stopped_do_not_stop_it_again(bench: Bench)
     with pytest.raises(TooManyFailures):
         bench.search(partial(Scripted, after=end_by_exception))
     assert bench.search(Scripted).trials == {"fail": 3, "complete": 1}
+
+
+def test_a_worker_takes_no_trial_while_another_one_counts_them(bench: Bench) -> None:
+    bench.directory.mkdir()
+    searching = Thread(target=bench.search, args=(Scripted,), kwargs={"text": ONE})
+    with FileLock(bench.directory / STUDY_LOCK):
+        searching.start()
+        searching.join(timeout=1.5)
+        assert searching.is_alive()
+        assert bench.listener.started == []
+    searching.join(timeout=60)
+    assert bench.listener.started == [(0, False)]
