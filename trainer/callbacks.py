@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.config.yaml import closest
 from trainer.errors import ConfigError, Problem, TrialEnded
 
 if TYPE_CHECKING:
@@ -13,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base of user callbacks; override what you need, every hook takes **kwargs.
+    """The hooks there are. A user callback defines some of them; it need not derive from this class.
 
-    `trainer` is the running loop: `trainer.config`, `trainer.model`, `trainer.progress`.
+    Every hook takes **kwargs. `trainer` is the running loop: `trainer.config`, `trainer.model`,
+    `trainer.progress`.
     """
 
     def on_train_begin(self, trainer: Loop, **kwargs: Any) -> None:
@@ -41,41 +46,74 @@ class CallbackFailed(TrialEnded):
     """A user callback raised; the message names it, the cause is chained."""
 
 
-def load_callbacks(names: Sequence[str]) -> list[Callback]:
-    """Import and construct the callbacks named `module:Class`.
+def load_callbacks(names: Sequence[str]) -> list[object]:
+    """Import and construct the callbacks named `module:Class`; modules of the working directory too.
 
     Raises:
-        ConfigError: a name that cannot be imported, or is no `Callback`; all of them at once.
+        ConfigError: names that cannot be imported or have no hook to call; all of them at once.
     """
     problems: list[Problem] = []
-    loaded = [_load(name, problems) for name in names]
+    with _working_directory_importable():
+        loaded = [_load(name, problems) for name in names]
     if problems:
         raise ConfigError(problems)
-    return [callback for callback in loaded if callback is not None]
+    return loaded
 
 
-def call(callbacks: Sequence[Callback], hook: str, trainer: Loop, **kwargs: Any) -> None:
-    """Call `hook` on every callback.
+def call(callbacks: Sequence[object], hook: str, trainer: Loop, **kwargs: Any) -> None:
+    """Call `hook` on every callback that has it, in order.
 
     Raises:
         CallbackFailed: one raised; it is named, and its own exception is the cause.
     """
     for callback in callbacks:
+        function = getattr(callback, hook, None)
+        if function is None:
+            continue
         try:
-            getattr(callback, hook)(trainer, **kwargs)
+            function(trainer, **kwargs)
         except Exception as error:
             name = f"{type(callback).__module__}:{type(callback).__name__}.{hook}"
             raise CallbackFailed(f"the callback {name} raised {type(error).__name__}: {error}") from error
 
 
-def _load(name: str, problems: list[Problem]) -> Callback | None:
+def hook_names() -> list[str]:
+    """Every hook there is, in the order of a run."""
+    return [name for name in vars(Callback) if name.startswith("on_")]
+
+
+def _load(name: str, problems: list[Problem]) -> object:
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        problems.append(Problem(None, f"callbacks.custom: {name} cannot be imported: {error}"))
+        made = getattr(import_module(module), attribute)()
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+        message = f"{name} cannot be imported and constructed: {error}; write module:Class"
+        problems.append(Problem(None, f"callbacks.custom: {message}"))
         return None
-    if not (isinstance(found, type) and issubclass(found, Callback)):
-        problems.append(Problem(None, f"callbacks.custom: {name} is no subclass of trainer.Callback"))
-        return None
-    return found()
+    problems += [Problem(None, f"callbacks.custom: {name} {message}") for message in _misnamed(made)]
+    return made
+
+
+def _misnamed(callback: object) -> list[str]:
+    """A hook that no one would ever call, or none at all."""
+    known = hook_names()
+    hooks = [name for name in dir(callback) if name.startswith("on_")]
+    unknown = [name for name in hooks if name not in known]
+    if not hooks:
+        return [f"has no hook; hooks are {', '.join(known)}"]
+    return [
+        f"has {name}, which is no hook; "
+        + (f"did you mean {near}?" if (near := closest(name, known)) else f"hooks are {', '.join(known)}")
+        for name in unknown
+    ]
+
+
+@contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    """`python -m` finds modules beside the user's configuration by itself; an installed command does not."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)

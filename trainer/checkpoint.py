@@ -1,6 +1,6 @@
 """Checkpoints: a directory that appears whole, holding everything an exact continuation needs.
 
-`checkpoints/last/` continues the run; `checkpoints/best-NN/` are the `save_top_k` best
+`checkpoints/last/` continues the run; `checkpoints/best-NNN/` are the `save_top_k` best
 evaluations (weights only). Tensors are safetensors or loaded with `weights_only=True`.
 """
 
@@ -31,7 +31,8 @@ class Progress:
     """Where a run stands, in plain numbers.
 
     step: optimizer steps done; evaluations: made so far; stale: evaluations since the best;
-    kept: evaluation number -> value of the best checkpoints on disk; seconds: spent so far.
+    kept: name of a checkpoint on disk -> value of the watched metric, best first; seconds: spent so
+    far. *_tokens: token budgets of training and evaluation, after what memory allowed.
     """
 
     step: int = 0
@@ -46,6 +47,7 @@ class Progress:
     loss_sum: float = 0.0
     loss_count: int = 0
     budget_tokens: int | None = None
+    evaluation_tokens: int | None = None
     oom_events: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     peak_bytes: int | None = None
@@ -84,6 +86,18 @@ def load_progress(directory: Path) -> Progress:
         raise UserError(f"{directory} is no checkpoint that can be resumed: {error}") from error
 
 
+def require_state(directory: Path) -> None:
+    """Check that `directory` holds more than weights.
+
+    Raises:
+        UserError: a run cannot go on from it.
+    """
+    if not (directory / _STATE).is_file():
+        raise UserError(
+            f"{directory} holds weights only and cannot be resumed; name the directory `{LAST}` beside it"
+        )
+
+
 def load_state(directory: Path) -> dict[str, Any]:
     """Optimizer, scheduler, scaler and random state of a checkpoint made by `save_checkpoint`."""
     state: dict[str, Any] = torch.load(directory / _STATE, weights_only=True, map_location="cpu")
@@ -98,6 +112,18 @@ def find_last(checkpoints: Path) -> Path | None:
     return None
 
 
+def sweep(checkpoints: Path) -> None:
+    """Remove what a process that died was still building."""
+    for left in checkpoints.glob(".*.tmp"):
+        shutil.rmtree(left)
+
+
+def drop_last(checkpoints: Path) -> None:
+    """Remove the checkpoint for resuming, also one that a crash left aside."""
+    for name in (LAST, f".{LAST}.old"):
+        shutil.rmtree(checkpoints / name, ignore_errors=True)
+
+
 def _flush(directory: Path) -> None:
     for path in directory.iterdir():
         with path.open("rb+") as stream:
@@ -105,10 +131,13 @@ def _flush(directory: Path) -> None:
 
 
 def _swap(building: Path, directory: Path) -> None:
-    """A directory cannot replace a full one at once: move the old aside, the new in, drop the old."""
+    """A directory cannot replace a full one at once: move the old aside, the new in, drop the old.
+
+    One that an earlier crash left aside is dropped only while there is another: it may be the last.
+    """
     old = directory.with_name(f".{directory.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     if directory.exists():
+        shutil.rmtree(old, ignore_errors=True)
         directory.replace(old)
     building.replace(directory)
     shutil.rmtree(old, ignore_errors=True)

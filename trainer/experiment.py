@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import re
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.checkpoint import sweep
 from trainer.config.loader import dump_config
 from trainer.config.schema import Config
 from trainer.errors import UserError
@@ -28,7 +28,7 @@ _PACKAGES = ("cp-search", "torch", "transformers", "tokenizers", "numpy")
 @dataclass(frozen=True)
 class Experiment:
     """`directory` with config.yaml, config.json, checkpoints/, tensorboard/, metrics.json,
-    training_summary.json and final_model.pt."""
+    training_summary.json, run.log and final_model.pt."""
 
     directory: Path
     config: Config
@@ -60,13 +60,9 @@ class Experiment:
             raise UserError(
                 f"cannot write to {self.directory}: {error.strerror}; choose another place"
             ) from error
+        sweep(self.checkpoints)
         write_text(self.directory / "config.yaml", dump_config(self.config))
         write_json(self.directory / "config.json", self.config.model_dump(mode="json"))
-
-    def drop_checkpoints(self, names: Iterable[str]) -> None:
-        """Delete these checkpoints."""
-        for name in names:
-            shutil.rmtree(self.checkpoints / name)
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """All evaluations so far, one object each, to metrics.json."""
@@ -76,13 +72,21 @@ class Experiment:
         """Everything a person asks afterwards, to training_summary.json."""
         write_json(self.directory / "training_summary.json", {**summary, "versions": versions()})
 
-    def tensorboard(self) -> SummaryWriter:
-        """A writer on tensorboard/ or callbacks.tensorboard_log_dir; imports TensorBoard on use."""
+    @property
+    def log(self) -> Path:
+        """What the run said."""
+        return self.directory / "run.log"
+
+    def tensorboard(self, *, from_step: int) -> SummaryWriter:
+        """A writer on tensorboard/ or callbacks.tensorboard_log_dir; imports TensorBoard on use.
+
+        What an interrupted run wrote there at `from_step` and later is not shown twice.
+        """
         from torch.utils.tensorboard import SummaryWriter
 
         asked = self.config.callbacks.tensorboard_log_dir
-        writer: SummaryWriter = SummaryWriter(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            log_dir=asked or str(self.directory / "tensorboard")
+        writer: SummaryWriter = SummaryWriter(
+            log_dir=asked or str(self.directory / "tensorboard"), purge_step=from_step or None
         )
         return writer
 

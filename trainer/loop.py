@@ -20,6 +20,7 @@ from trainer.data.batches import Batch, collate, effective_batches, micro_batche
 from trainer.errors import NonFinite
 from trainer.evaluation import Evaluation, evaluate, infer
 from trainer.memory.recovery import Cut, Recovery, TokenBudget, random_state, restore_random_state
+from trainer.selection import Selection
 from trainer.step import TrainStep, to_device
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from trainer.data.splits import Split
     from trainer.data.tasks import Task
     from trainer.experiment import Experiment
+    from trainer.journal import Journal
     from trainer.memory.card import Card
     from trainer.model.classifier import Classifier
-    from trainer.outcome import Observer, Report
+    from trainer.outcome import Report
 
 Ended = Literal["completed", "stopped", "interrupted"]
 
@@ -58,25 +60,26 @@ class Parts:
     schedule: LambdaLR
     card: Card
     experiment: Experiment
-    callbacks: Sequence[hooks.Callback]
+    callbacks: Sequence[object]
 
 
 class Loop:
     """One run over `parts`; `progress` says where it stands and is what a checkpoint keeps."""
 
-    def __init__(self, parts: Parts, *, observer: Observer, report: Report | None) -> None:
+    def __init__(self, parts: Parts, *, journal: Journal, report: Report | None) -> None:
         self.parts = parts
         self.config = parts.config
-        self.observer = observer
+        self.journal = journal
         self.report = report
         self.progress = Progress()
-        self.recovery = Recovery(parts.card, say=observer.say)
+        self.selection = Selection(parts.config.callbacks, checkpoints=parts.experiment.checkpoints)
+        self.recovery = Recovery(parts.card, say=journal.say)
         full = parts.config.model.max_sequence_length
         tokens = parts.config.micro_batch_size * full
         if parts.card.limit_bytes is None:
             tokens = min(tokens, UNLIMITED_TOKENS)
-        self.budget = TokenBudget(tokens, full)
-        self.evaluation_budget = TokenBudget(tokens, full)
+        self.budget = TokenBudget(tokens, full, self.progress.oom_events)
+        self.evaluation_budget = TokenBudget(tokens, full, self.progress.oom_events)
         self._started = time.monotonic()
         self._saved = self._started
         self._warned = False
@@ -102,6 +105,7 @@ class Loop:
         load_weights(checkpoint, model=self.model)
         state = load_state(checkpoint)
         step = self.parts.step
+        step.optimizer.state.clear()  # not two states at once on the card
         step.optimizer.load_state_dict(state["optimizer"])
         self.parts.schedule.load_state_dict(state["schedule"])
         step.scaler.load_state_dict(state["scaler"])
@@ -109,7 +113,9 @@ class Loop:
         self.progress = progress
         self._started -= progress.seconds
         self.budget.tokens = progress.budget_tokens or self.budget.tokens
-        self.budget.events = progress.oom_events
+        self.evaluation_budget.tokens = progress.evaluation_tokens or self.evaluation_budget.tokens
+        self.budget.events = self.evaluation_budget.events = progress.oom_events
+        self.selection.resumable(progress)
 
     def run(self) -> Ended:
         """Train to the end, to a stop, or to an interruption.
@@ -120,14 +126,14 @@ class Loop:
         self._hook("on_train_begin")
         with self._writer() as writer:
             ended = self._epochs(writer)
-        self._note_progress()
+        self.note_progress()
         self._hook("on_train_end", status=ended)
         return ended
 
     def save_last(self) -> None:
         """Write the checkpoint from which the run can go on exactly."""
         step = self.parts.step
-        self._note_progress()
+        self.note_progress()
         state = {
             "optimizer": step.optimizer.state_dict(),
             "schedule": self.parts.schedule.state_dict(),
@@ -136,6 +142,7 @@ class Loop:
         }
         target = self.parts.experiment.checkpoints / LAST
         save_checkpoint(target, model=self.model, progress=self.progress, state=state)
+        self.selection.resumable(self.progress)
         self._saved = time.monotonic()
 
     def evaluate(self, split: Split, *, where: str) -> Evaluation:
@@ -177,7 +184,7 @@ class Loop:
         batches = self._batches(epoch)
         due = self._due()
         for index in range(self.progress.step - epoch * self.steps_per_epoch, len(batches)):
-            if self.observer.interrupted():
+            if self.journal.interrupted():
                 self.save_last()
                 return "interrupted"
             self._one_step(batches[index])
@@ -201,7 +208,7 @@ class Loop:
         self.progress.step += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
-        self.observer.progress(self.progress.step, self.total_steps, self._live_line(loss))
+        self.journal.progress(self.progress.step, self.total_steps, self._live_line(loss))
         self._hook("on_step_end", step=self.progress.step, loss=loss)
 
     def _gradients(self, rows: NDArray[np.int64]) -> float:
@@ -226,7 +233,7 @@ class Loop:
             self.parts.step.update()
         except torch.OutOfMemoryError as error:
             where = f"the optimizer step {self.progress.step + 1}"
-            raise self.recovery.exhausted(where, str(error)) from error
+            raise self.recovery.exhausted(where, error) from error
         self.parts.schedule.step()
 
     def _evaluation(self, epoch: int, writer: SummaryWriter) -> Ended | None:
@@ -234,12 +241,14 @@ class Loop:
         number = progress.evaluations
         found = self.evaluate(self.parts.val, where=f"evaluation {number}")
         metrics = self._metrics(found)
-        self._judge(metrics, found)
+        self.selection.judge(progress, metrics, scores=found.scores.as_dict())
+        self.selection.keep(progress, metrics[self.selection.metric], model=self.model)
         progress.history.append({"evaluation": number, "step": progress.step, "epoch": epoch, **metrics})
         self.parts.experiment.write_history(progress.history)
         for name, value in metrics.items():
-            writer.add_scalar(name, value, progress.step)  # type: ignore[no-untyped-call]  # torch's own
-        self._say_evaluation(metrics)
+            writer.add_scalar(name, value, progress.step)
+        if self.report is None:
+            self._say_evaluation(metrics)
         self._hook("on_evaluate", evaluation=number, metrics=metrics)
         return self._verdict(number, metrics)
 
@@ -249,39 +258,11 @@ class Loop:
             return "stopped"
         patience = self.config.callbacks.early_stopping_patience
         if patience is not None and self.progress.stale >= patience:
-            self.observer.say(f"No better {self._watched} in {patience} evaluations: stopping early")
+            self.journal.say(f"No better {self.selection.metric} in {patience} evaluations: stopping early")
             return "completed"
         if time.monotonic() - self._saved >= self.config.experiment.checkpoint_interval_s:
             self.save_last()
         return None
-
-    def _judge(self, metrics: dict[str, float], found: Evaluation) -> None:
-        """Is this the best evaluation so far? Keeps its numbers and, as configured, its weights."""
-        if self._watched not in metrics:
-            names = ", ".join(sorted(metrics))
-            raise NonFinite(f"early_stopping_metric {self._watched} is not measured; measured are: {names}")
-        value = metrics[self._watched]
-        if not math.isfinite(value):
-            raise NonFinite(f"{self._watched} is {value} at evaluation {self.progress.evaluations}")
-        best = self.progress.best_value
-        self.progress.stale += 1
-        if best is None or self._sign * value > self._sign * best:
-            self.progress.best_value, self.progress.best_step = value, self.progress.evaluations
-            self.progress.best_metrics, self.progress.stale = metrics, 0
-            self.progress.best_scores = found.scores.as_dict()
-        self._keep(value)
-
-    def _keep(self, value: float) -> None:
-        """Write this evaluation's weights if they are among the best `save_top_k`; drop the worst."""
-        kept, top = self.progress.kept, self.config.callbacks.save_top_k
-        name = f"best-{self.progress.evaluations:03d}"
-        ranked = sorted([*kept.items(), (name, value)], key=lambda item: -self._sign * item[1])
-        if name not in dict(ranked[:top]):
-            return
-        target = self.parts.experiment.checkpoints / name
-        save_checkpoint(target, model=self.model, progress=self.progress, state=None)
-        self.progress.kept = dict(ranked[:top])
-        self.parts.experiment.drop_checkpoints(kept.keys() - self.progress.kept.keys())
 
     def _metrics(self, found: Evaluation) -> dict[str, float]:
         progress = self.progress
@@ -297,10 +278,11 @@ class Loop:
         progress.loss_sum, progress.loss_count = 0.0, 0
         return metrics
 
-    def _note_progress(self) -> None:
+    def note_progress(self) -> None:
+        """Bring time, budgets and peak in `progress` up to date."""
         self.progress.seconds = time.monotonic() - self._started
         self.progress.budget_tokens = self.budget.tokens
-        self.progress.oom_events = self.budget.events
+        self.progress.evaluation_tokens = self.evaluation_budget.tokens
         peak = self.parts.card.peak_bytes()
         if peak is not None:
             self.progress.peak_bytes = max(peak, self.progress.peak_bytes or 0)
@@ -340,20 +322,19 @@ class Loop:
         live, limit = self.parts.card.live_bytes(), self.parts.card.limit_bytes
         if live is None or limit is None or not self.config.callbacks.monitor_gpu_memory:
             return line
-        self._warn_when_crowded(limit)
+        if not self._warned:  # asking a CUDA device for its peak is not free
+            self._warn_when_crowded(limit)
         return f"{line} | GPU Mem: {live / 2**30:.1f}GB/{limit / 2**30:.0f}GB"
 
     def _warn_when_crowded(self, limit: int) -> None:
         peak = self.parts.card.peak_bytes() or 0
-        if peak > CROWDED * limit and not self._warned:
+        if peak > CROWDED * limit:
             self._warned = True
-            self.observer.say(
-                f"Warning: {peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use"
-            )
+            self.journal.warn(f"{peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use")
 
     def _say_evaluation(self, metrics: dict[str, float]) -> None:
         epoch = self.progress.step / self.steps_per_epoch
-        self.observer.say(
+        self.journal.say(
             f"Epoch {epoch:.2f} | train_loss {metrics['train_loss']:.4f}"
             f" | eval_loss {metrics['eval_loss']:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}"
             f" | eval_accuracy {metrics['eval_accuracy']:.4f}"
@@ -363,15 +344,7 @@ class Loop:
         hooks.call(self.parts.callbacks, name, self, **kwargs)
 
     def _writer(self) -> SummaryWriter:
-        return self.parts.experiment.tensorboard()
-
-    @property
-    def _watched(self) -> str:
-        return self.config.callbacks.early_stopping_metric
-
-    @property
-    def _sign(self) -> int:
-        return 1 if self.config.callbacks.early_stopping_mode == "max" else -1
+        return self.parts.experiment.tensorboard(from_step=self.progress.step)
 
 
 def _largest(cuts: Sequence[NDArray[np.int64]], lengths_B: NDArray[np.int64]) -> Cut:

@@ -51,7 +51,8 @@ class TaskScores:
         """F1 per class; 0 where a class was neither labelled nor predicted."""
         hits_C = np.diag(self.confusion_CC).astype(float)
         total_C = self.confusion_CC.sum(0) + self.confusion_CC.sum(1)
-        return np.divide(2 * hits_C, total_C, out=np.zeros_like(hits_C), where=total_C > 0)
+        f1_C: NDArray[np.float64] = 2 * hits_C / np.maximum(total_C, 1)
+        return f1_C
 
     @property
     def f1_macro(self) -> float:

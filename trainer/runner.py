@@ -5,43 +5,35 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.callbacks import load_callbacks
-from trainer.checkpoint import Progress, find_last, load_progress, load_weights
+from trainer.checkpoint import Progress, drop_last, load_weights
 from trainer.config.schema import Config
+from trainer.continuation import Continuation, find_continuation, identity_of
 from trainer.data.read import fingerprint
-from trainer.data.splits import Rows, RowSet, Split, cache_directory, read_rows, tokenised
-from trainer.errors import ConfigError, NonFinite, OutOfMemory, Problem
+from trainer.data.splits import Rows, Split, cache_directory, tokenised
+from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
+from trainer.journal import Journal
 from trainer.loop import Loop, Parts
 from trainer.loss import MultiTaskLoss, class_weights
 from trainer.memory.card import Card, open_card
 from trainer.memory.recovery import Recovery
-from trainer.model.build import build_model, load_tokenizer
+from trainer.model.build import build_model
 from trainer.model.classifier import Classifier
-from trainer.model.source import require_model
 from trainer.optimizer import build_optimizer, prime
 from trainer.outcome import Observer, Outcome, Report, Silent, Status
+from trainer.preparation import Preparation, prepare
 from trainer.schedule import build_schedule
 from trainer.step import Precision, TrainStep
+from trainer.unheeded import unheeded
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
     from trainer.memory.card import CardSpec
-
-#: what does not change a result, and so may differ between a checkpoint and the run that resumes it
-_CIRCUMSTANCES = {
-    "experiment": {"name", "output_dir", "log_level", "resume_from_checkpoint", "checkpoint_interval_s"},
-    "data": {"cache_dir", "num_workers", "pin_memory", "prefetch_factor", "test_path"},
-    "callbacks": {"tensorboard_log_dir", "monitor_gpu_memory"},
-}
 
 
 def run(
@@ -62,35 +54,49 @@ def run(
     outcomes (`oom`, `nonfinite`), not exceptions.
 
     Raises:
-        UserError: configuration, data or model cannot be used; nothing was trained.
+        UserError: configuration, data or model cannot be used; nothing was trained or written.
+        CallbackFailed: a user callback raised.
     """
-    watcher = observer or Silent()
-    require_model(config.model.name)
-    rows = read_rows(config)
+    ready = prepare(config)
     experiment = Experiment(directory or new_directory(config, now=datetime.now()), config)
+    identity = identity_of(config, ready.rows)
+    continuation = find_continuation(config, identity=identity, checkpoints=experiment.checkpoints)
     experiment.begin()
-    with open_card(card) as opened:
-        return _Run(experiment, rows, opened, watcher).outcome(report)
+    level = config.experiment.log_level
+    with (
+        Journal(experiment.log, level=level, observer=observer or Silent()) as journal,
+        open_card(card) as opened,
+    ):
+        for line in unheeded(config, device=opened.device.type):
+            journal.say(line)
+        making = _Run(experiment, ready, opened, journal)
+        return making.outcome(report, continuation or Progress(identity=identity))
 
 
 class _Run:
     """One run in the making: builds the parts, lets the loop run, writes what is left behind."""
 
-    def __init__(self, experiment: Experiment, rows: RowSet, card: Card, observer: Observer) -> None:
+    def __init__(self, experiment: Experiment, ready: Preparation, card: Card, journal: Journal) -> None:
         self.experiment = experiment
         self.config = experiment.config
-        self.rows = rows
+        self.ready = ready
+        self.rows = ready.rows
         self.card = card
-        self.observer = observer
+        self.journal = journal
         self.loop: Loop | None = None
 
-    def outcome(self, report: Report | None) -> Outcome:
+    def outcome(self, report: Report | None, start: Continuation | Progress) -> Outcome:
         """Train and finish; the two faults that end a trial become its status."""
         try:
-            self.loop = self._build(report)
-            status: Status = self.loop.run()
-            test = self._finish(self.loop) if status == "completed" else {}
-            return self._outcome(status, test=test)
+            try:
+                loop = self.loop = self._build(report)
+                self._start(loop, start)
+                status: Status = loop.run()
+                test = self._finish(loop) if status == "completed" else {}
+                return self._outcome(status, test=test)
+            except torch.OutOfMemoryError as error:  # where recovery has nothing to make smaller
+                recovery = Recovery(self.card, say=self.journal.say)
+                raise recovery.exhausted("the run", error) from error
         except OutOfMemory as error:
             ended = self._outcome("oom", error=str(error))
             return replace(ended, needed_bytes=error.needed_bytes)
@@ -99,7 +105,7 @@ class _Run:
 
     def _build(self, report: Report | None) -> Loop:
         config, rows = self.config, self.rows
-        self._tokenizer.save_pretrained(self.experiment.tokenizer)
+        self.ready.tokenizer.save_pretrained(self.experiment.tokenizer)
         train, val = self._tokenised(rows.train), self._tokenised(rows.val)
         step = self._step()
         steps = total_steps(config, rows=len(train.labels_NT))
@@ -113,17 +119,24 @@ class _Run:
             schedule=schedule,
             card=self.card,
             experiment=self.experiment,
-            callbacks=load_callbacks(config.callbacks.custom),
+            callbacks=self.ready.callbacks,
         )
-        loop = Loop(parts, observer=self.observer, report=report)
-        self._resume(loop)
-        return loop
+        return Loop(parts, journal=self.journal, report=report)
+
+    def _start(self, loop: Loop, start: Continuation | Progress) -> None:
+        if isinstance(start, Progress):
+            loop.progress.identity = start.identity
+            loop.selection.settle(loop.progress)  # what a run that cannot be resumed left here
+            return
+        start.bring(self.experiment.checkpoints)
+        loop.resume(start.checkpoint, start.progress)
+        self.journal.say(f"Going on from {start.checkpoint} at step {start.progress.step}")
 
     def _step(self) -> TrainStep:
         config = self.config
         torch.manual_seed(config.experiment.seed)
         try:
-            model = self._model(len(self._tokenizer))
+            model = self._model(len(self.ready.tokenizer))
             weights = class_weights(
                 self.rows.train.labels_NT, tasks=self.rows.tasks, mode=config.training.class_weights
             )
@@ -133,8 +146,8 @@ class _Run:
             optimizer = build_optimizer(model, config)
             prime(optimizer)
         except torch.OutOfMemoryError as error:
-            recovery = Recovery(self.card, say=self.observer.say)
-            raise recovery.exhausted("the model with its gradients and optimizer", str(error)) from error
+            recovery = Recovery(self.card, say=self.journal.say)
+            raise recovery.exhausted("the model with its gradients and optimizer", error) from error
         precision = precision_for(config, self.card.device)
         scaler = torch.amp.GradScaler(self.card.device.type, enabled=precision.dtype == torch.float16)
         return TrainStep(
@@ -157,46 +170,20 @@ class _Run:
             model.net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         return self.card.adopt(model)
 
-    def _resume(self, loop: Loop) -> None:
-        identity = self._identity()
-        loop.progress.identity = identity
-        asked = self.config.experiment.resume_from_checkpoint
-        checkpoint = Path(asked) if asked else find_last(self.experiment.checkpoints)
-        if checkpoint is None:
-            return
-        progress = load_progress(checkpoint)
-        if progress.identity != identity:
-            raise ConfigError([Problem(None, _differs(checkpoint, progress.identity, identity))])
-        loop.resume(checkpoint, progress)
-        self.observer.say(f"Going on from {checkpoint} at step {progress.step}")
-
-    def _identity(self) -> str:
-        """Everything a continuation must share with its checkpoint, as JSON."""
-        settings = self.config.model_dump(mode="json")
-        for section, keys in _CIRCUMSTANCES.items():
-            for key in keys:
-                settings[section].pop(key)
-        data = {"train": self.rows.train, "val": self.rows.val}
-        prints = {name: fingerprint(rows.table.path) for name, rows in data.items()}
-        return json.dumps({"config": settings, "data": prints}, sort_keys=True)
-
     def _finish(self, loop: Loop) -> dict[str, Any]:
-        """Best weights to final_model.pt; test rows, if any, are read here and only here."""
-        best = max(loop.progress.kept, key=self._rank(loop), default=None)
+        """Best weights to final_model.pt; test rows, if any, are scored here and only here."""
+        best = loop.selection.best(loop.progress)
         if best is not None:
-            load_weights(self.experiment.checkpoints / best, model=loop.model)
+            load_weights(best, model=loop.model)
         state = {name: value.cpu() for name, value in loop.model.net.state_dict().items()}
         write_whole(self.experiment.final_model, lambda path: torch.save(state, path))
         test = self._test(loop)
         if self.config.experiment.save_predictions:
             self._write_predictions(loop)
         self.experiment.write_summary(self._summary(loop, test))
-        self.experiment.drop_checkpoints(["last"] if (self.experiment.checkpoints / "last").exists() else [])
+        drop_last(self.experiment.checkpoints)
+        loop.selection.close(loop.progress)
         return test
-
-    def _rank(self, loop: Loop) -> Any:
-        sign = 1 if self.config.callbacks.early_stopping_mode == "max" else -1
-        return lambda name: sign * loop.progress.kept[name]
 
     def _test(self, loop: Loop) -> dict[str, Any]:
         if self.rows.test is None:
@@ -206,11 +193,7 @@ class _Run:
         return {"loss": found.loss, **found.scores.as_dict()}
 
     def _tokenised(self, rows: Rows) -> Split:
-        return tokenised(rows, tokenizer=self._tokenizer, cache_dir=cache_directory(self.config))
-
-    @cached_property
-    def _tokenizer(self) -> PreTrainedTokenizerFast:
-        return load_tokenizer(self.config.model, texts=self.rows.train.table.texts)
+        return tokenised(rows, tokenizer=self.ready.tokenizer, cache_dir=cache_directory(self.config))
 
     def _write_predictions(self, loop: Loop) -> None:
         found = loop.evaluate(loop.parts.val, where="predictions")
@@ -259,6 +242,10 @@ class _Run:
     def _outcome(
         self, status: Status, *, test: dict[str, Any] | None = None, error: str | None = None
     ) -> Outcome:
+        if error is not None:
+            self.journal.fault(error)
+        if self.loop:
+            self.loop.note_progress()
         progress = self.loop.progress if self.loop else Progress()
         measures = [event["where"] for event in progress.oom_events]
         paths = {"config": "config.yaml", "metrics": "metrics.json", "checkpoints": "checkpoints"}
@@ -292,18 +279,3 @@ def precision_for(config: Config, device: torch.device) -> Precision:
     """fp16 autocast on a GPU if configured; float32 elsewhere (half precision is slow on CPUs)."""
     half = config.training.fp16 and device.type == "cuda"
     return Precision(device.type, torch.float16 if half else None)
-
-
-def _differs(checkpoint: Path, old: str, new: str) -> str:
-    before, after = json.loads(old), json.loads(new)
-    keys = sorted(
-        f"{section}.{key}"
-        for section in after["config"]
-        for key in after["config"][section]
-        if before["config"].get(section, {}).get(key) != after["config"][section][key]
-    )
-    keys += [f"the {name} data" for name in after["data"] if before["data"][name] != after["data"][name]]
-    return (
-        f"{checkpoint} was made with another configuration; different are: {', '.join(keys)}. "
-        "Put these back, or start a new run without --resume-from-checkpoint"
-    )

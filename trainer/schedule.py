@@ -25,7 +25,7 @@ def rate_factor(step: int, *, total: int, warmup: int, shape: Scheduler) -> floa
         return 1.0
     if shape == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * (1.0 - max(0.0, left))))
-    return max(0.0, left) ** (POLYNOMIAL_POWER if shape == "polynomial" else 1.0)
+    return math.pow(max(0.0, left), POLYNOMIAL_POWER if shape == "polynomial" else 1.0)
 
 
 def build_schedule(optimizer: Optimizer, training: TrainingConfig, *, total_steps: int) -> LambdaLR:

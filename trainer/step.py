@@ -79,14 +79,15 @@ class TrainStep:
             logits_BC = self.model(batch.ids_BL, batch.mask_BL)
         loss = self.loss(self.model.split(logits_BC), batch.labels_BT, totals)
         self.scaler.scale(loss).backward()
-        return loss.detach()
+        detached: Tensor = loss.detach()
+        return detached
 
 
 def to_device(batch: Batch, device: torch.device, *, pin: bool) -> Batch:
     """`batch` on `device`; through page-locked memory, without waiting, where `pin` and a GPU are there."""
     if device.type == "cpu":
         return batch
-    tensors = (batch.ids_BL, batch.mask_BL, batch.labels_BT)
+    tensors = [batch.ids_BL, batch.mask_BL, batch.labels_BT]
     if pin:
-        tensors = tuple(tensor.pin_memory() for tensor in tensors)
+        tensors = [tensor.pin_memory() for tensor in tensors]
     return type(batch)(*(tensor.to(device, non_blocking=pin) for tensor in tensors))

@@ -81,16 +81,16 @@ class Recovery:
             try:
                 return work(budget.tokens)
             except torch.OutOfMemoryError as error:
-                message = str(error)
+                needed = self._needed(error)
             # Outside the except block: the traceback held the tensors of the failed attempt.
             forget()
             self._card.release()
-            self._shrink(budget, cut=cut(budget.tokens), where=where, message=message)
+            self._shrink(budget, cut=cut(budget.tokens), where=where, needed=needed)
             restore_random_state(before, self._card.device)
 
-    def _shrink(self, budget: TokenBudget, *, cut: Cut, where: str, message: str) -> None:
+    def _shrink(self, budget: TokenBudget, *, cut: Cut, where: str, needed: int) -> None:
         if cut.largest_rows <= 1:
-            raise self.exhausted(f"a single example at {where}", message)
+            raise self._error(f"a single example at {where}", needed)
         old = budget.batch_size
         tokens = min(budget.tokens, cut.largest_tokens) // 2
         budget.events.append({"where": where, "from_tokens": budget.tokens, "to_tokens": tokens})
@@ -98,10 +98,17 @@ class Recovery:
         budget.tokens = tokens
         self._say(f"OOM detected, reducing batch size from {old} to {budget.batch_size} {change}")
 
-    def exhausted(self, what: str, message: str) -> OutOfMemory:
-        """The error for work that cannot be made smaller; `message` is torch's own."""
+    def exhausted(self, what: str, error: torch.OutOfMemoryError) -> OutOfMemory:
+        """The error for work that cannot be made smaller; call it while `error` is being handled."""
+        return self._error(what, self._needed(error))
+
+    def _needed(self, error: torch.OutOfMemoryError) -> int:
+        """What was alive, and is until the traceback goes, with the allocation that failed."""
         limit = self._card.limit_bytes or 0
-        needed = limit + max(1, asked_bytes(message))
+        return max(limit + 1, (self._card.live_bytes() or 0) + asked_bytes(str(error)))
+
+    def _error(self, what: str, needed: int) -> OutOfMemory:
+        limit = self._card.limit_bytes or 0
         text = f"{what} does not fit {self._card.name}: at least {needed} bytes wanted, {limit} there"
         return OutOfMemory(text, needed_bytes=needed, limit_bytes=limit)
 

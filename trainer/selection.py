@@ -1,0 +1,96 @@
+"""Which evaluation is the best so far, and whose weights stay on disk."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from trainer.checkpoint import Progress, save_checkpoint
+from trainer.config.schema import CallbacksConfig
+from trainer.errors import NonFinite
+
+#: directories this module makes, and may drop
+_OURS = re.compile(r"(best|evaluation)-\d+")
+
+
+class Selection:
+    """Judges evaluations by `early_stopping_metric` and keeps the weights of the `save_top_k` best.
+
+    With `save_best_only` off the weights of every evaluation stay. While a run lasts the best
+    evaluation's are always there, also for `save_top_k: 0`: `final_model.pt` is made from them.
+    """
+
+    def __init__(self, callbacks: CallbacksConfig, *, checkpoints: Path) -> None:
+        self.metric = callbacks.early_stopping_metric
+        self._sign = 1 if callbacks.early_stopping_mode == "max" else -1
+        self._top_k = callbacks.save_top_k
+        self._all = not callbacks.save_best_only
+        self._checkpoints = checkpoints
+        self._resumable: set[str] = set()
+
+    def judge(self, progress: Progress, metrics: dict[str, float], *, scores: dict[str, Any]) -> None:
+        """Note in `progress` whether its newest evaluation is the best so far.
+
+        Raises:
+            NonFinite: the watched metric or the loss is not a number: the weights are worthless.
+        """
+        for name in (self.metric, "eval_loss"):
+            if not math.isfinite(metrics[name]):
+                raise NonFinite(_not_finite(name, progress, metrics))
+        value = metrics[self.metric]
+        progress.stale += 1
+        if progress.best_value is None or self._sign * value > self._sign * progress.best_value:
+            progress.best_value, progress.best_step = value, progress.evaluations
+            progress.best_metrics, progress.best_scores = metrics, scores
+            progress.stale = 0
+
+    def keep(self, progress: Progress, value: float, *, model: nn.Module) -> None:
+        """Write the newest evaluation's weights if they are to stay; drop what no longer is."""
+        name = self._name(progress.evaluations)
+        ranked = sorted([*progress.kept.items(), (name, value)], key=lambda item: -self._sign * item[1])
+        staying = dict(ranked if self._all else ranked[: max(1, self._top_k)])
+        if name in staying:
+            save_checkpoint(self._checkpoints / name, model=model, progress=progress, state=None)
+        progress.kept = staying
+        self.settle(progress)
+
+    def resumable(self, progress: Progress) -> None:
+        """From now on a crash leads back to `progress`: what it keeps must stay until the next one.
+
+        Else a run that crashed after its best checkpoint was replaced would go on without either.
+        """
+        self._resumable = set(progress.kept)
+        self.settle(progress)
+
+    def best(self, progress: Progress) -> Path | None:
+        """Checkpoint of the best evaluation; None if there was no evaluation."""
+        return None if progress.best_step is None else self._checkpoints / self._name(progress.best_step)
+
+    def close(self, progress: Progress) -> None:
+        """The run is complete and will not be resumed: leave exactly what the configuration asks for."""
+        if not self._all:
+            progress.kept = dict(list(progress.kept.items())[: self._top_k])
+        self.resumable(progress)
+
+    def settle(self, progress: Progress) -> None:
+        """Drop checkpoints that neither `progress` nor a resumed run would need."""
+        needed = self._resumable | set(progress.kept)
+        for path in list(self._checkpoints.iterdir()):
+            if _OURS.fullmatch(path.name) and path.name not in needed:
+                shutil.rmtree(path)
+
+    def _name(self, evaluation: int) -> str:
+        return f"{'evaluation' if self._all else 'best'}-{evaluation:03d}"
+
+
+def _not_finite(name: str, progress: Progress, metrics: Mapping[str, float]) -> str:
+    return (
+        f"{name} is {metrics[name]} at evaluation {progress.evaluations}, step {progress.step}, "
+        f"learning rate {metrics['learning_rate']:.3g}"
+    )

@@ -1,0 +1,57 @@
+"""Settings that have no effect in this run, so that none is ignored in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.config.schema import Config, DataConfig
+
+CPU = frozenset({"cpu"})
+EVERYWHERE = frozenset({"cpu", "cuda"})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A key that `devices` do not heed when `asks(value)`, and why."""
+
+    devices: frozenset[str]
+    asks: Callable[[Any], bool]
+    why: str
+
+
+def _true(value: Any) -> bool:
+    return value is True
+
+
+def rules() -> dict[str, Rule]:
+    """Key path -> when it has no effect. pin_memory is not among them: nothing a CPU does not do is lost."""
+    return {
+        "training.fp16": Rule(CPU, _true, "is not used on the CPU: arithmetic is float32"),
+        "training.auto_batch_size": Rule(
+            EVERYWHERE, _true, "is not used: micro-batches start at training.batch_size and shrink as needed"
+        ),
+        "optimization.cpu_offload": Rule(
+            EVERYWHERE, _true, "is not used: the optimizer's state stays with the model"
+        ),
+        "data.num_workers": Rule(
+            EVERYWHERE, lambda value: value > 0, "is not used: the run's own process makes tokens and batches"
+        ),
+        "data.prefetch_factor": Rule(
+            EVERYWHERE,
+            lambda value: value != DataConfig().prefetch_factor,
+            "is not used: batches are made when they are needed",
+        ),
+    }
+
+
+def unheeded(config: Config, *, device: str) -> list[str]:
+    """One line for every setting that this run will not honour; `device` is cpu or cuda."""
+    lines = []
+    for path, rule in rules().items():
+        section, _, key = path.partition(".")
+        value = getattr(getattr(config, section), key)
+        if device in rule.devices and rule.asks(value):
+            lines.append(f"{path} {rule.why}")
+    return lines
