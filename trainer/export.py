@@ -57,9 +57,11 @@ def export_model(
     texts: real texts on which the trained and the reloaded model must agree.
 
     Raises:
-        UserError: no finished run in `run_directory`, or its pooling cannot be exported.
+        UserError: no finished run in `run_directory`, its pooling cannot be exported, or `to` holds
+            something that is no earlier export.
         ExportDiffers: the reloaded model's logits differ by more than `TOLERANCE`.
     """
+    _require_replaceable(to)
     config = load_run_config(run_directory)
     experiment = Experiment(run_directory, config)
     tasks = _tasks_of(run_directory)
@@ -70,16 +72,22 @@ def export_model(
     standard_model(model).save_pretrained(building)
     tokenizer.model_max_length = config.model.max_sequence_length
     tokenizer.save_pretrained(building)
+    shutil.copyfile(experiment.final_model, building / experiment.final_model.name)
     write_json(building / FACTS, _facts(config, tasks) | (facts or {}))
     write_text(building / "README.md", model_card(config, tasks=tasks, facts=facts or {}))
     difference = _difference(model, building, texts)
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:  # also NaN
         raise ExportDiffers(
             f"reloaded logits differ by {difference:.2g} (allowed {TOLERANCE:g}); see {building}"
         )
     shutil.rmtree(to, ignore_errors=True)
     building.replace(to)
     return Exported(to, difference, len(texts))
+
+
+def _require_replaceable(to: Path) -> None:
+    if to.is_file() or (to.is_dir() and any(to.iterdir()) and not (to / FACTS).is_file()):
+        raise UserError(f"{to} exists and is no exported model; choose another directory for the export")
 
 
 def load_final(experiment: Experiment, tasks: Sequence[Task]) -> Classifier:
@@ -114,13 +122,15 @@ def standard_model(model: Classifier) -> PreTrainedModel:
 
 def _has_bert_layers(net: PreTrainedModel) -> bool:
     layers = getattr(getattr(net.base_model, "encoder", None), "layer", None)
+    if not isinstance(layers, nn.ModuleList) or getattr(net.config, "relative_attention", False):
+        return False
     try:
-        last = layers[-1]
+        last: Any = layers[-1]
         return all(
             isinstance(part, nn.Linear)
             for part in (last.attention.self.query, last.attention.output.dense, last.intermediate.dense)
-        ) and not getattr(net.config, "relative_attention", False)
-    except (TypeError, AttributeError, IndexError):
+        )
+    except (AttributeError, IndexError):
         return False
 
 
@@ -156,13 +166,13 @@ def _difference(model: Classifier, directory: Path, texts: Sequence[str]) -> flo
     """Largest difference of logits between the trained model and the directory loaded afresh."""
     fresh = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(directory)
-    largest = 0.0
+    differences = []
     for start in range(0, len(texts), 32):
         batch = tokenizer(list(texts[start : start + 32]), padding=True, truncation=True, return_tensors="pt")
         ids_BL, mask_BL = batch["input_ids"], batch["attention_mask"]
         there_BC: Tensor = fresh(input_ids=ids_BL, attention_mask=mask_BL).logits
-        largest = max(largest, float((there_BC - model(ids_BL, mask_BL)).abs().max()))
-    return largest
+        differences.append((there_BC - model(ids_BL, mask_BL)).abs().max())
+    return float(torch.stack(differences).max())  # NaN stays NaN, which Python's max would lose
 
 
 def _tasks_of(run_directory: Path) -> tuple[Task, ...]:

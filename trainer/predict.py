@@ -44,6 +44,8 @@ class Predictor:
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """For every text, in order: {"text", task: {"label", "probability", "probabilities"}, …}."""
+        if not texts:
+            return []
         encoded = self._tokenizer(list(texts), truncation=True)["input_ids"]
         lengths_N = np.array([len(ids) for ids in encoded], dtype=np.int64)
         results: list[dict[str, Any]] = [{} for _ in texts]
@@ -62,7 +64,8 @@ class Predictor:
         return logits_BC
 
     def _decide(self, logits_C: torch.Tensor) -> dict[str, Any]:
-        parts = logits_C.split([len(classes) for classes in self.tasks.values()])
+        sizes = [len(classes) for classes in self.tasks.values()]
+        parts = torch.split(logits_C, sizes)
         return {
             task: _decision(classes, part_C.softmax(0).tolist())
             for (task, classes), part_C in zip(self.tasks.items(), parts, strict=True)

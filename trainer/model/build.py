@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,21 @@ from trainer.model.tiny import tiny_config, tiny_tokenizer
 
 if TYPE_CHECKING:
     from trainer.data.tasks import Task
+
+#: what transformers' families call their dropout rates
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),  # BERT and kin
+    *("cls_dropout", "classifier_dropout_prob"),  # DeBERTa, ALBERT
+    *("dropout", "attention_dropout", "seq_classif_dropout"),  # DistilBERT
+)
+
+#: families whose head `Classifier` can feed with another hidden state than the first token's
+POOLED_FAMILIES = frozenset(
+    {"bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie", "deberta", "deberta-v2"}
+)
+
+#: families whose position ids start at pad_token_id + 1
+_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert"})
 
 
 def load_tokenizer(model: ModelConfig, *, texts: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -77,8 +92,8 @@ def encoder_config(
 ) -> PreTrainedConfig:
     """The transformers configuration of `model` with this run's labels and dropout; loads no weights."""
     config = _base_config(model.name, vocabulary_size)
-    _check_shape(model, config)
-    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "cls_dropout"):
+    _check_shape(model, config, vocabulary_size=vocabulary_size)
+    for key in _DROPOUTS:
         if hasattr(config, key):
             setattr(config, key, model.dropout_rate)
     labels = label_names(tasks)
@@ -106,14 +121,24 @@ def _base_config(name: str, vocabulary_size: int | None) -> PreTrainedConfig:
         raise ModelError(f"model.name: {name} has no usable config.json: {error}") from error
 
 
-def _check_shape(model: ModelConfig, config: PreTrainedConfig) -> None:
+def _check_shape(model: ModelConfig, config: PreTrainedConfig, *, vocabulary_size: int | None) -> None:
     problems = []
+    if model.pooling != "cls" and config.model_type not in POOLED_FAMILIES:
+        problems.append(
+            f"model.pooling {model.pooling} is not known for {config.model_type} models; use cls, or a model "
+            f"of: {', '.join(sorted(POOLED_FAMILIES))}"
+        )
+    if vocabulary_size is not None and vocabulary_size > config.vocab_size:
+        problems.append(
+            f"model.name: the tokenizer of {model.name} has {vocabulary_size} tokens, its model only "
+            f"{config.vocab_size}; they do not belong together"
+        )
     if model.hidden_size is not None and model.hidden_size != config.hidden_size:
         problems.append(
             f"model.hidden_size is {model.hidden_size}, but {model.name} is {config.hidden_size} wide; "
             "remove the key or choose the model it was meant for"
         )
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = _positions(config)
     if positions and model.max_sequence_length > positions:
         problems.append(
             f"model.max_sequence_length is {model.max_sequence_length}, but {model.name} has only "
@@ -123,12 +148,37 @@ def _check_shape(model: ModelConfig, config: PreTrainedConfig) -> None:
         raise ConfigError([Problem(None, text) for text in problems])
 
 
+def _positions(config: PreTrainedConfig) -> int | None:
+    """Longest text in tokens; RoBERTa counts positions from behind its padding id."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if positions and config.model_type in _OFFSET_POSITIONS:
+        return positions - int(config.pad_token_id or 0) - 1
+    return positions
+
+
 def _pretrained(name: str, config: PreTrainedConfig, attention: str) -> PreTrainedModel:
     arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention}
+    net: PreTrainedModel
     try:
-        net: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            name, config=config, ignore_mismatched_sizes=True, **arguments
+        net, loading = AutoModelForSequenceClassification.from_pretrained(
+            name, config=config, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"model.name: {Path(name)} cannot be loaded: {error}") from error
+    _require_encoder(name, net, loading)
     return net
+
+
+def _require_encoder(name: str, net: PreTrainedModel, loading: Mapping[str, Any]) -> None:
+    """A new head starts from random weights; an encoder that silently did would be no pretrained one."""
+    absent = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
+    prefix = f"{net.base_model_prefix}."
+    encoder = sorted(
+        key for key in absent if key.startswith(prefix) and not key.startswith(f"{prefix}pooler.")
+    )
+    if encoder:
+        raise ModelError(
+            f"model.name: the weights of {name} lack {len(encoder)} tensors of a {net.config.model_type} "
+            f"encoder, or have them in another shape ({encoder[0]}, …); its config.json and weights do not "
+            "belong together"
+        )

@@ -46,7 +46,7 @@ class Classifier(nn.Module):
 
     def split(self, logits_BC: Tensor) -> tuple[Tensor, ...]:
         """One logits tensor per task."""
-        return logits_BC.split(self.sizes, dim=1)
+        return torch.split(logits_BC, list(self.sizes), dim=1)
 
     def _head(self, hidden_B1D: Tensor) -> Tensor:
         """The family's own head over a sequence of one: BERT and DeBERTa have a pooler before it."""
