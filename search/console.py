@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from search.study import METRIC
+
 if TYPE_CHECKING:
     from search.verdict import Verdict
 
@@ -55,7 +57,8 @@ class ConsoleAudience:
         self._bar.update(self._task, completed=done, total=total, description=status, visible=True)
 
     def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
-        """Nothing more: the run has said a line with these metrics, and `Attempt` put the trial before it."""
+        """One line for an evaluation; a run that reports says none itself."""
+        self.say(evaluation_line(number, step=step, metrics=metrics))
 
     def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
         """One line for a trial: number, state, value, best so far, cause."""
@@ -78,6 +81,13 @@ def print_line(console: Console, line: Text) -> None:
 def values_line(values: Mapping[str, Any]) -> str:
     """`learning_rate 2e-05, pooling mean`: the last part of a key path is enough for a person."""
     return ", ".join(f"{key.rpartition('.')[2]} {short(value)}" for key, value in values.items())
+
+
+def evaluation_line(number: int, *, step: int, metrics: Mapping[str, float]) -> str:
+    """`Trial 7 | evaluation 2 | eval_f1_macro 0.8123 | eval_loss 0.4711 | train_loss 0.4521`."""
+    shown = [METRIC, "eval_accuracy", "eval_loss", "train_loss"]
+    parts = [f"{name} {metrics[name]:.4f}" for name in shown if name in metrics]
+    return " | ".join([f"Trial {number}", f"evaluation {step}", *parts])
 
 
 def ending_line(number: int, *, verdict: Verdict, best: FrozenTrial | None) -> Text:

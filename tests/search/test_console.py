@@ -34,6 +34,7 @@ def test_in_a_file_every_event_is_one_plain_line(text: io.StringIO) -> None:
         show(audience)
     assert text.getvalue().splitlines() == [
         f"Trial 7 starts: learning_rate 2e-05, pooling mean, cache_dir [bold]{'x' * 150}",
+        "Trial 7 | evaluation 2 | eval_f1_macro 0.8123 | train_loss 0.4000",
         "Trial 7 PRUNED (oom: 5 GiB of 4). Best so far: 0.8423 (trial 3)",
         "Trial 8 COMPLETE 0.5000",
     ]
