@@ -11,6 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Two processes use two cores; one thread each keeps them from getting in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 JOBS ?= 2
+SCRIPTS := $(wildcard benchmarks/*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test check lint bench clean
@@ -30,10 +31,10 @@ check: lint
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy trainer search tests $(SCRIPTS)
 
 bench: $(VENV)/installed-test
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(SCRIPTS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -16,7 +16,8 @@ from search.cli.settings import SET_HELP, read_settings
 from search.cli.single_run import Limits, choose_gpu, train_config
 
 if TYPE_CHECKING:
-    from search.run import RunOptions, StudyReport
+    from search.report import StudyReport
+    from search.run import RunOptions
     from search.space import Space
 
 
@@ -58,9 +59,16 @@ def run(flags: RunFlags) -> None:
     if flags.dry_run:
         _show(space, as_json=flags.json)
     elif flags.single_run:
-        train_config(space.base_config().config, limits=Limits(gpu=flags.gpu), as_json=flags.json)
+        _train_base(space, flags)
     else:
         _search(space, flags, settings=settings)
+
+
+def _train_base(space: Space, flags: RunFlags) -> None:
+    from search.preflight import preflight
+
+    preflight(space, say=lambda line: typer.echo(line, err=True))
+    train_config(space.base_config().config, limits=Limits(gpu=flags.gpu), as_json=flags.json)
 
 
 def _search(space: Space, flags: RunFlags, *, settings: dict[str, Any]) -> None:
