@@ -101,7 +101,10 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
     say = workplace.audience.say
     with storage_errors(handle.storage_url), interruption(say) as stop:
         _make(workplace.directory)
-        return SearchEnd(Worker(handle, workplace, stop).work(), count_states(handle))
+        reason = Worker(handle, workplace, stop).work()
+        if reason == "interrupted":
+            say("Interrupted. Type the same command to go on.")
+        return SearchEnd(reason, count_states(handle))
 
 
 def count_states(handle: StudyHandle) -> dict[str, int]:

@@ -111,6 +111,7 @@ def test_ctrl_c_leaves_a_trial_that_the_next_search_continues(bench: Bench) -> N
     assert bench.search(partial(Scripted, waits=True), text=ONE).interrupted
     (left,) = bench.trials()
     assert left.state == TrialState.RUNNING
+    assert bench.listener.lines[-1] == "Interrupted. Type the same command to go on."
 
     bench.listener = Listener()
     assert bench.search(partial(Scripted, waits=True), text=ONE).trials == {"complete": 1}
