@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.engine.local import LocalEngine, read_result
+from search.engine.local import read_result
 from trainer import dump_config
 
 if TYPE_CHECKING:
+    from search.worker import Engine
     from trainer import CardSpec, Config, Observer, Outcome, Report
 
 #: below the study's directory
@@ -117,7 +118,7 @@ class FinalJob:
         )
 
 
-def finish(job: FinalJob, *, engine: LocalEngine, observer: Observer) -> Final:
+def finish(job: FinalJob, *, engine: Engine, observer: Observer) -> Final:
     """`job`'s result: what lies there already if it is of the same configuration, else made now.
 
     The final model of another configuration is moved aside to `final-of-trial-NNNN`, not deleted.

@@ -23,8 +23,6 @@ def preflight(space: Space, *, say: Callable[[str], None]) -> None:
         train = Path(config.data.train_path)
         if not train.exists():
             write_sample(train.parent, rows=space.sample.rows, seed=space.sample.seed)
-            say(
-                f"Wrote {space.sample.rows} synthetic comments to {train.parent} (made up; see README.txt there)"
-            )
+            say(f"Wrote {space.sample.rows} made-up comments to {train.parent} (see README.txt there)")
     for note in read_rows(config).notes:
         say(note)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search.console import short
+from search.console import values_line
 from search.finish import Final
 from search.storage import masked
 from search.study import StudyHandle, best_trial
@@ -41,13 +41,9 @@ class StudyReport:
         lines = [f"Study {self.study}: {counts}; {self.seconds:.0f} s in this run"]
         if self.best is None:
             return [*lines, "No trial completed, so there is nothing to retrain or export."]
-        values = ", ".join(
-            f"{key.split('.')[-1]} {short(value)}" for key, value in self.best["params"].items()
-        )
-        return [
-            *lines,
-            f"Best trial {self.best['number']}: eval_f1_macro {self.best['value']:.4f} ({values})",
-        ]
+        number, value = self.best["number"], self.best["value"]
+        values = values_line(self.best["params"])
+        return [*lines, f"Best trial {number}: eval_f1_macro {value:.4f} ({values})"]
 
     def _final_lines(self) -> list[str]:
         final = self.final
@@ -84,16 +80,16 @@ def summarise(handle: StudyHandle, directory: Path, *, final: Final | None) -> S
 def _score_lines(final: Final) -> list[str]:
     lines = []
     if final.eval_f1_macro is not None:
-        lines.append(
-            f"Validation  eval_f1_macro {final.eval_f1_macro:.4f}  (the epoch was chosen on these rows)"
-        )
+        lines.append(_score("Validation", final.eval_f1_macro, "the epoch was chosen on these rows"))
     if final.test_f1_macro is not None:
-        lines.append(f"Test        f1_macro {final.test_f1_macro:.4f}  (rows nothing was chosen on)")
+        lines.append(_score("Test", final.test_f1_macro, "rows nothing was chosen on"))
     if final.test_f1_macro is not None and final.baseline_f1_macro is not None:
         ahead = final.test_f1_macro - final.baseline_f1_macro
-        verdict = "above" if ahead > 0 else "BELOW"
-        lines.append(
-            f"Baseline    f1_macro {final.baseline_f1_macro:.4f}  (TF-IDF + logistic regression on the same rows): "
-            f"the model is {abs(ahead):.4f} {verdict} it"
-        )
+        where = f"{abs(ahead):.4f} {'above' if ahead > 0 else 'BELOW'} it"
+        note = f"TF-IDF + logistic regression, same rows; the model is {where}"
+        lines.append(_score("Baseline", final.baseline_f1_macro, note))
     return lines
+
+
+def _score(name: str, value: float, note: str) -> str:
+    return f"{name:<11} f1_macro {value:.4f}  ({note})"

@@ -81,9 +81,8 @@ def retrain_study(name: str, *, studies_dir: Path) -> StudyReport:
     with open_audience() as audience:
         handle = open_study(space, storage_url=storage)
         if best_trial(handle) is None:
-            raise UserError(
-                f"study {name} has no completed trial to retrain; go on with cp-search run {space.path}"
-            )
+            again = f"go on with cp-search run {space.path}"
+            raise UserError(f"study {name} has no completed trial to retrain; {again}")
         engine = LocalEngine()
         workplace = Workplace(directory, engine, audience, _card(space, engine, audience))
         final, interrupted = _finish(handle, workplace)
@@ -115,15 +114,13 @@ def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | N
     if choice is not None and (choice.memory or choice.name):
         wanted = parse_card(choice.memory or choice.name or "", virtual=choice.virtual)
     if wanted is not None and wanted.virtual:
-        audience.say(
-            f"Virtual card: {choice.name or wanted.name}, {wanted.limit_bytes / 2**30:.2f} GiB for tensors"
-        )
+        audience.say(f"Virtual card {wanted.name}: {wanted.limit_bytes / 2**30:.2f} GiB for tensors")
         return wanted
-    found = _probe(engine)
-    if found["cuda"]:
-        audience.say(f"Card: {found['cuda']}")
+    found = _probe(engine)["cuda"]
+    if found:
+        audience.say(f"Card: {found}")
         return wanted
-    meant = f" within the space of {choice.name or wanted.name}" if choice and wanted else ""
+    meant = f", within the space of {wanted.name}" if wanted else ""
     audience.say(f"No CUDA device here: training on the CPU in float32{meant}")
     return None
 

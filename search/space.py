@@ -51,6 +51,7 @@ _INDIFFERENT = {
     "experiment": ("name", "output_dir", "log_level", "save_predictions", "checkpoint_interval_s"),
 }
 _DEFAULT_TRIALS = 30
+_TRIAL_ONLY = flag_layer({"data.test_path": None, "callbacks.save_top_k": 0})
 _ACCUMULATION = "training.gradient_accumulation_steps"
 _EFFECTIVE = "training.effective_batch_size"
 _SAME_IN_BOTH = ("enqueue", "sampler", "pruner", "finish", "card", "sample", "max_failures", "seed")
@@ -82,8 +83,11 @@ class Space:
         return resolve(self.layers)
 
     def trial_config(self, params: Mapping[str, Any]) -> Config:
-        """The configuration of a trial with `params` ({key path: value})."""
-        return resolve([*self.layers, flag_layer(params)]).config
+        """The configuration of a trial with `params` ({key path: value}).
+
+        A trial never sees the test rows and keeps no weights: both belong to the finish.
+        """
+        return resolve([*self.layers, flag_layer(params), _TRIAL_ONLY]).config
 
     def final_config(self, params: Mapping[str, Any]) -> Config:
         """The configuration that retrains the trial with `params` for production.
