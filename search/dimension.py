@@ -9,12 +9,20 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from trainer import Config, Document, Problem, key_paths
-from trainer.config.layers import ALIASES, unknown_key
-from trainer.config.loader import check_value
-from trainer.config.schema import Section
-from trainer.config.wording import did_you_mean, explain, show
-from trainer.config.yaml import KeyPath
+from trainer import (
+    ALIASES,
+    Config,
+    Document,
+    KeyPath,
+    Problem,
+    Section,
+    check_value,
+    did_you_mean,
+    explain,
+    key_paths,
+    show,
+    unknown_key,
+)
 
 Kind = Literal["float", "int", "categorical"]
 Choice = bool | int | float | str | None

@@ -22,7 +22,7 @@ from search.space import Space, load_space
 from search.storage import masked, sqlite_url
 from search.study import StudyHandle, best_trial, open_study
 from search.worker import Workplace, count_states, search
-from trainer import CardSpec, Silent, UserError, parse_card, write_json
+from trainer import CardSpec, Silent, UserError, parse_card, unheeded, write_json
 
 #: in the study's directory: what was typed, for `retrain` and for the reader
 _ORIGIN = "origin.json"
@@ -113,16 +113,21 @@ def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | N
     wanted = None
     if choice is not None and (choice.memory or choice.name):
         wanted = parse_card(choice.memory or choice.name or "", virtual=choice.virtual)
-    if wanted is not None and wanted.virtual:
-        audience.say(f"Virtual card {wanted.name}: {wanted.limit_bytes / 2**30:.2f} GiB for tensors")
-        return wanted
-    found = _probe(engine)["cuda"]
+    virtual = wanted is not None and wanted.virtual
+    found = None if virtual else _probe(engine)["cuda"]
+    audience.say(_card_line(wanted, found))
+    for line in unheeded(space.base_config().config, device="cuda" if found else "cpu"):
+        audience.say(line)
+    return wanted if found or virtual else None
+
+
+def _card_line(wanted: CardSpec | None, found: str | None) -> str:
     if found:
-        audience.say(f"Card: {found}")
-        return wanted
+        return f"Card: {found}"
+    if wanted is not None and wanted.virtual:
+        return f"Virtual card {wanted.name}: {wanted.limit_bytes / 2**30:.2f} GiB for tensors"
     meant = f", within the space of {wanted.name}" if wanted else ""
-    audience.say(f"No CUDA device here: training on the CPU in float32{meant}")
-    return None
+    return f"No CUDA device here: training on the CPU{meant}"
 
 
 def _probe(engine: LocalEngine) -> dict[str, Any]:

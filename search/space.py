@@ -14,20 +14,27 @@ from search.dimension import Dimension as Dimension
 from search.dimension import point_problems, read_dimensions, same, validation_problems
 from search.space_file import Budget, CardChoice, Component, Finish, SampleChoice, SpaceFile
 from trainer import (
+    ALIASES,
     Config,
     ConfigError,
     Document,
+    KeyPath,
+    Layer,
     Place,
     Problem,
     Resolved,
+    Setting,
     bundled_directory,
     bundled_names,
+    did_you_mean,
+    document_layer,
+    flag_layer,
+    in_file_order,
+    resolve,
+    show,
+    template_layer,
     template_names,
 )
-from trainer.config.layers import ALIASES, Layer, Setting, document_layer, flag_layer
-from trainer.config.loader import in_file_order, resolve, template_layer
-from trainer.config.wording import did_you_mean, show
-from trainer.config.yaml import KeyPath
 
 # How long a run is and when it gives up belong to the finishing template.
 _LENGTH = frozenset({"training.num_epochs", "callbacks.early_stopping_patience"})

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from trainer.config.schema import Section
+from trainer import Section
 
 Name = Annotated[str, Field(min_length=1)]
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

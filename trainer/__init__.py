@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from trainer.outcome import Status as Status
     from trainer.predict import Predictor as Predictor
     from trainer.runner import run as run
+    from trainer.unheeded import unheeded as unheeded
 
 _HOMES = {
     "trainer.baseline": ["LabelledTexts", "tfidf_baseline"],
@@ -115,6 +116,7 @@ _HOMES = {
     "trainer.outcome": ["Metrics", "Observer", "Outcome", "Report", "Silent", "Status"],
     "trainer.predict": ["Predictor"],
     "trainer.runner": ["run"],
+    "trainer.unheeded": ["unheeded"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

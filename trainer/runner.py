@@ -67,7 +67,8 @@ def run(
         Journal(experiment.log, level=level, observer=observer or Silent()) as journal,
         open_card(card) as opened,
     ):
-        for line in unheeded(config, device=opened.device.type):
+        # Who takes reports is running many of these, and says it once for all.
+        for line in unheeded(config, device=opened.device.type) if report is None else ():
             journal.say(line)
         making = _Run(experiment, ready, opened, journal)
         return making.outcome(report, continuation or Progress(identity=identity))

@@ -6,7 +6,6 @@ imports what it calls when it runs, so that `--help` answers at once.
 
 from __future__ import annotations
 
-
 import os
 
 #: OpenMP threads that spin while they wait starve each other on a busy machine: a 4-layer encoder on 2
