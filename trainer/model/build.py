@@ -20,7 +20,7 @@ from transformers.utils import logging
 from trainer.config.schema import ModelConfig
 from trainer.errors import ConfigError, ModelError, Problem
 from trainer.model.classifier import Classifier
-from trainer.model.source import is_builtin
+from trainer.model.source import is_builtin, located
 from trainer.model.tiny import tiny_config, tiny_tokenizer
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def load_tokenizer(model: ModelConfig, *, texts: Sequence[str]) -> PreTrainedTok
     if is_builtin(model.name):
         return tiny_tokenizer(texts)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model.name, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(located(model.name), use_fast=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"model.name: {model.name} has no usable tokenizer: {error}") from error
     if not tokenizer.is_fast:
@@ -116,7 +116,7 @@ def _base_config(name: str, vocabulary_size: int | None) -> PreTrainedConfig:
             raise ModelError(f"{name} takes its vocabulary from the training texts; none were given")
         return tiny_config(vocabulary_size)
     try:
-        return AutoConfig.from_pretrained(name)
+        return AutoConfig.from_pretrained(located(name))
     except (OSError, ValueError) as error:
         raise ModelError(f"model.name: {name} has no usable config.json: {error}") from error
 
@@ -161,7 +161,7 @@ def _pretrained(name: str, config: PreTrainedConfig, attention: str) -> PreTrain
     net: PreTrainedModel
     try:
         net, loading = AutoModelForSequenceClassification.from_pretrained(
-            name, config=config, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
+            located(name), config=config, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"model.name: {Path(name)} cannot be loaded: {error}") from error
