@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import _disable_current_modes
 
 from trainer.errors import UserError
 from trainer.files import write_json
@@ -71,7 +74,9 @@ def save_checkpoint(
 
 def load_weights(directory: Path, *, model: nn.Module) -> None:
     """Put a checkpoint's weights into `model`; every tensor must be there and fit."""
-    model.load_state_dict(load_file(directory / _WEIGHTS))
+    with _host_memory():
+        weights = load_file(directory / _WEIGHTS)
+        model.load_state_dict(weights)
 
 
 def load_progress(directory: Path) -> Progress:
@@ -100,8 +105,18 @@ def require_state(directory: Path) -> None:
 
 def load_state(directory: Path) -> dict[str, Any]:
     """Optimizer, scheduler, scaler and random state of a checkpoint made by `save_checkpoint`."""
-    state: dict[str, Any] = torch.load(directory / _STATE, weights_only=True, map_location="cpu")
+    with _host_memory():
+        state: dict[str, Any] = torch.load(directory / _STATE, weights_only=True, map_location="cpu")
     return state
+
+
+def load_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Put a saved `state_dict` into `optimizer`, whose state is allocated already, without a second copy."""
+    for group, stored in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        group.update({key: value for key, value in stored.items() if key != "params"})
+        for parameter, index in zip(group["params"], stored["params"], strict=True):
+            for key, value in optimizer.state[parameter].items():
+                value.copy_(saved["state"][index][key])
 
 
 def find_last(checkpoints: Path) -> Path | None:
@@ -122,6 +137,15 @@ def drop_last(checkpoints: Path) -> None:
     """Remove the checkpoint for resuming, also one that a crash left aside."""
     for name in (LAST, f".{LAST}.old"):
         shutil.rmtree(checkpoints / name, ignore_errors=True)
+
+
+def _host_memory() -> AbstractContextManager[Any]:
+    """What is read from disk lies in host memory first: a virtual card must not count it.
+
+    Beyond its limit it would, worse, fail inside safetensors, with an error that names no memory.
+    """
+    disabled: AbstractContextManager[Any] = _disable_current_modes()
+    return disabled
 
 
 def _flush(directory: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainer import callbacks as hooks
-from trainer.checkpoint import LAST, Progress, load_state, load_weights, save_checkpoint
+from trainer.checkpoint import LAST, Progress, load_optimizer, load_state, load_weights, save_checkpoint
 from trainer.config.schema import Config
 from trainer.data.batches import Batch, collate, effective_batches, micro_batches
 from trainer.errors import NonFinite
@@ -105,8 +105,7 @@ class Loop:
         load_weights(checkpoint, model=self.model)
         state = load_state(checkpoint)
         step = self.parts.step
-        step.optimizer.state.clear()  # not two states at once on the card
-        step.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(step.optimizer, state["optimizer"])
         self.parts.schedule.load_state_dict(state["schedule"])
         step.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"], self.parts.card.device)

@@ -92,7 +92,9 @@ class Recovery:
         if cut.largest_rows <= 1:
             raise self._error(f"a single example at {where}", needed)
         old = budget.batch_size
-        tokens = min(budget.tokens, cut.largest_tokens) // 2
+        tokens = budget.tokens // 2
+        while tokens >= cut.largest_tokens:  # short texts: a budget above them would cut nothing
+            tokens //= 2
         budget.events.append({"where": where, "from_tokens": budget.tokens, "to_tokens": tokens})
         change = f"({budget.tokens} to {tokens} tokens)"
         budget.tokens = tokens
