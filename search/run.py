@@ -19,6 +19,7 @@ from search.interruption import Stop, interruption
 from search.preflight import preflight
 from search.report import StudyReport, summarise
 from search.space import Space, load_space
+from search.space_file import CardChoice
 from search.storage import masked, sqlite_url
 from search.study import StudyHandle, best_trial, open_study
 from search.worker import Workplace, count_states, search
@@ -109,16 +110,21 @@ def _sqlite(studies_dir: Path, name: str) -> str:
 
 def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | None:
     """The card every trial runs under; says so when the one the space is meant for is not here."""
-    choice = space.card
-    wanted = None
-    if choice is not None and (choice.memory or choice.name):
-        wanted = parse_card(choice.memory or choice.name or "", virtual=choice.virtual)
+    wanted = _wanted(space.card)
     virtual = wanted is not None and wanted.virtual
     found = None if virtual else _probe(engine)["cuda"]
     audience.say(_card_line(wanted, found))
     for line in unheeded(space.base_config().config, device="cuda" if found else "cpu"):
         audience.say(line)
     return wanted if found or virtual else None
+
+
+def _wanted(choice: CardChoice | None) -> CardSpec | None:
+    """The card the space names; a memory size decides over what is known of the name."""
+    if choice is None or not (choice.memory or choice.name):
+        return None
+    spec = parse_card(choice.memory or choice.name or "", virtual=choice.virtual)
+    return replace(spec, name=" ".join(filter(None, (choice.name, choice.memory))))
 
 
 def _card_line(wanted: CardSpec | None, found: str | None) -> str:
