@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 
-#: c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize
-BLOCK = 512
+from trainer.memory.allocator import rounded
+
+_DEVICE = torch.ops.prim.device.default
 
 Event = Literal["alloc", "free"]
-#: sink(event, storage number, bytes); numbers count from 1 in order of first sight
+#: sink(event, storage number, bytes, not rounded); numbers count from 1 in order of first sight
 Sink = Callable[[Event, int, int], None]
 
 
@@ -78,6 +79,8 @@ class LiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
             if parts is not NotImplemented:
                 return parts
         made = func(*args, **keywords)
+        if func is _DEVICE:  # what reading `.device` of a fake tensor is; by far the most frequent
+            return made
         before, peak = self.live_bytes, self.peak_bytes
         for item in made if isinstance(made, (tuple, list)) else (made,):
             if isinstance(item, Tensor):
@@ -96,7 +99,7 @@ class LiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         if tensor.device.type == "meta" or tensor.layout is not torch.strided:
             return 0
         storage = tensor.untyped_storage()
-        size = (storage.nbytes() + BLOCK - 1) // BLOCK * BLOCK
+        size = storage.nbytes()
         address = storage._cdata
         watch = self._watched.get(address)
         if watch is None:
@@ -129,7 +132,7 @@ class LiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
             self._tell("free", watch.number, watch.counted)
 
     def _tell(self, event: Event, number: int, size: int) -> None:
-        self.live_bytes += size if event == "alloc" else -size
+        self.live_bytes += rounded(size) if event == "alloc" else -rounded(size)
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
         if self._sink is not None:
             self._sink(event, number, size)

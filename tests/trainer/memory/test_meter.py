@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.memory.meter import BLOCK, LiveMeter
+from trainer.memory.allocator import BLOCK
+from trainer.memory.meter import LiveMeter
 
 
 def test_sizes_are_rounded_up_to_blocks() -> None:

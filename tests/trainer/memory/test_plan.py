@@ -1,0 +1,97 @@
+"""Plans: monotone, cached, and lawful in the rows of the micro-batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.memory.encoders import small_request
+from trainer.memory.plan import MIB, Plan, Planner, plan
+from trainer.memory.plan_cache import PlanCache
+from trainer.memory.rehearsal import rehearse
+from trainer.memory.request import PlanRequest, Software
+from trainer.memory.trace import NotAffine, RowLaw
+
+
+def test_what_tensors_hold_is_the_floor_of_what_is_reserved() -> None:
+    found = plan(small_request())
+    assert found.fixed_bytes < found.tensor_peak_bytes
+    assert found.tensor_peak_bytes <= found.allocated_bytes <= found.flushed_bytes <= found.peak_bytes
+    assert found.peak_bytes < found.needed_bytes
+    assert found.device_bytes(350 * MIB) == found.peak_bytes + 350 * MIB
+
+
+def test_more_rows_and_longer_texts_never_take_less() -> None:
+    planner = Planner()
+    by_rows = [planner.plan(small_request(rows=rows)).tensor_peak_bytes for rows in (1, 2, 4, 8, 16, 64)]
+    by_length = [planner.plan(small_request(length=length)).tensor_peak_bytes for length in (8, 16, 64, 256)]
+    assert by_rows == sorted(by_rows)
+    assert by_length == sorted(by_length)
+
+
+def test_a_law_from_three_traces_is_exact_for_every_other() -> None:
+    request = replace(small_request(), precision="fp16", accumulated=True)
+    planner = Planner()
+    found = planner.plans(request, rows=(1, 2, 7, 33, 64, 200))
+    assert planner.law(request) is not None
+    for rows in (1, 7, 64):
+        assert found[rows] == plan(replace(request, rows=rows))
+
+
+def test_traces_that_follow_no_law_are_found_out() -> None:
+    traces = {rows: rehearse(small_request(rows=rows)) for rows in (2, 3)}
+    other = rehearse(small_request(rows=5, length=64))
+    with pytest.raises(NotAffine, match="5 rows"):
+        RowLaw({**traces, 5: other})
+    longer = rehearse(replace(small_request(rows=5), checkpointing=True))
+    with pytest.raises(NotAffine):
+        RowLaw({2: traces[2], 3: longer, 5: longer})
+
+
+def test_the_largest_micro_batch_fits_and_the_next_does_not() -> None:
+    planner, request = Planner(), small_request(length=64)
+    limit = 400 * MIB
+    rows = planner.largest_rows(request, limit_bytes=limit)
+    assert planner.plan(replace(request, rows=rows)).needed_bytes <= limit
+    assert planner.plan(replace(request, rows=rows + 1)).needed_bytes > limit
+
+
+def test_where_not_even_one_row_fits_the_largest_micro_batch_is_none() -> None:
+    assert Planner().largest_rows(small_request(), limit_bytes=MIB) == 0
+
+
+def test_workspaces_are_reserved_where_the_software_has_them() -> None:
+    request = small_request()
+    without = plan(replace(request, software=Software(workspace_bytes=0)))
+    found = plan(request)
+    assert found.tensor_peak_bytes == without.tensor_peak_bytes
+    assert found.allocated_bytes == without.allocated_bytes + 2 * Software().workspace_bytes
+
+
+def test_a_plan_is_made_once_and_kept(tmp_path: Path) -> None:
+    request = small_request()
+    found = Planner(PlanCache(tmp_path)).plan(request)
+    assert PlanCache(tmp_path).get(request) == found
+    assert PlanCache(tmp_path).get(replace(request, rows=5)) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"plan": {"peak": 1}}', '{"plan": 3}'])
+def test_a_torn_cache_file_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+    request, cache = small_request(), PlanCache(tmp_path)
+    cache.put(request, Plan(1, 2, 3, 4, 5, 6, 7))
+    (file,) = tmp_path.iterdir()
+    file.write_text(content)
+    assert cache.get(request) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"length": 33}, {"precision": "bf16"}, {"accumulated": True}, {"software": Software(expandable=True)}],
+)
+def test_plans_of_different_requests_do_not_meet(tmp_path: Path, change: dict[str, object]) -> None:
+    request, cache = small_request(), PlanCache(tmp_path)
+    cache.put(request, Plan(1, 2, 3, 4, 5, 6, 7))
+    other: PlanRequest = replace(request, **change)  # type: ignore[arg-type]  # one field at a time
+    assert cache.get(other) is None

@@ -1,0 +1,180 @@
+"""One training step under fake tensors: every allocation and free, without computing or holding anything."""
+
+from __future__ import annotations
+
+import gc
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers.utils import logging
+
+from trainer.data.batches import Batch
+from trainer.data.tasks import Task
+from trainer.loss import MultiTaskLoss
+from trainer.memory.allocator import Change, rounded
+from trainer.memory.meter import Event, LiveMeter
+from trainer.memory.planned_optimizer import build_planned_optimizer, keep_gradients
+from trainer.memory.request import PlanRequest
+from trainer.memory.semantics import cuda_semantics
+from trainer.memory.trace import Trace, in_order
+from trainer.model.classifier import Classifier
+from trainer.optimizer import prime
+from trainer.step import Precision, TrainStep
+
+_DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def rehearse(request: PlanRequest) -> Trace:
+    """Run the training step that `request` describes under fake tensors.
+
+    No weights are read or allocated.
+    """
+    semantics = request.software
+    patches = cuda_semantics(old_softmax=semantics.old_softmax) if semantics.cuda else nullcontext()
+    tape = _Tape()
+    with _quiet(), FakeTensorMode(), patches:
+        model = fake_model(request)
+        with _FakeMeter(sink=tape.write) as meter:
+            return _Rehearsal(request, model, meter, tape).run()
+
+
+def fake_model(request: PlanRequest) -> Classifier:
+    """The model of `request`; call it under FakeTensorMode."""
+    settings = json.loads(request.encoder)
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": request.attention}
+    net = AutoModelForSequenceClassification.from_config(config, **arguments)
+    if request.checkpointing:
+        net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return Classifier(net, sizes=request.sizes, pooling=request.pooling)
+
+
+class _Tape:
+    """Changes in order, with marks."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.backward: int | None = None
+
+    def write(self, event: Event, number: int, size: int) -> None:
+        self.changes.append((number, size if event == "alloc" else -size))
+
+
+class _FakeMeter(LiveMeter):  # type: ignore[no-untyped-call]  # torch's own
+    """A meter that has an answer where a step (Adafactor's) asks a fake tensor for its value."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1.0 if args[0].dtype.is_floating_point else 1
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+class _Rehearsal:
+    """Builds the step's parts in the order a run does, and runs it once."""
+
+    def __init__(self, request: PlanRequest, model: Classifier, meter: LiveMeter, tape: _Tape) -> None:
+        self.request = request
+        self.model = model
+        self.meter = meter
+        self.tape = tape
+
+    def run(self) -> Trace:
+        meter, tape = self.meter, self.tape
+        meter.count([*self.model.parameters(), *self.model.buffers()])
+        weights = meter.live_bytes
+        self.model.train()
+        step = self._step()
+        if self.request.software.primed:
+            prime(step.optimizer)
+        else:
+            self._once(step)
+        state, start = meter.live_bytes - weights, len(tape.changes)
+        tape.backward = None
+        gradients = self._once(step)
+        middle = tape.backward or start
+        return Trace(
+            weights_bytes=weights,
+            gradients_bytes=gradients,
+            optimizer_bytes=state,
+            fixed=in_order(tape.changes[:start]),
+            forward=in_order(tape.changes[start:middle]),
+            backward=in_order(tape.changes[middle:]),
+        )
+
+    def _once(self, step: TrainStep) -> int:
+        """One optimizer step; returns the bytes of its gradients."""
+        with _mark_backward(self.tape):
+            loss = step.gradients(self._batches(), [1.0] * len(self.request.sizes))
+        gradients = sum(rounded(grad.untyped_storage().nbytes()) for grad in self._gradients())
+        step.update()
+        del loss
+        return gradients
+
+    def _gradients(self) -> Iterator[torch.Tensor]:
+        return (p.grad for p in self.model.parameters() if p.grad is not None)
+
+    def _step(self) -> TrainStep:
+        sizes = self.request.sizes
+        tasks = [Task(str(index), tuple(map(str, range(size))), 1.0) for index, size in enumerate(sizes)]
+        loss = MultiTaskLoss(tasks, weights=[[1.0] * size for size in sizes], label_smoothing=0.0)
+        optimizer = build_planned_optimizer(self.model, self.request.optimizer)
+        if self.request.software.zeroed:
+            keep_gradients(optimizer)
+        # The scaler's own tensors are a few scalars; enabled, it would ask fake tensors for values.
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        precision = Precision("cpu", _DTYPES[self.request.precision])
+        return TrainStep(self.model, loss, optimizer, scaler, precision, max_grad_norm=1.0)
+
+    def _batches(self) -> list[Batch]:
+        rows, length = self.request.rows, self.request.length
+        shape = (rows, length)
+        return [
+            Batch(
+                torch.zeros(shape, dtype=torch.int64),
+                torch.ones(shape, dtype=torch.int64),
+                torch.zeros((rows, len(self.request.sizes)), dtype=torch.int64),
+            )
+            for _ in range(2 if self.request.accumulated else 1)
+        ]
+
+
+@contextmanager
+def _mark_backward(tape: _Tape) -> Iterator[None]:
+    """Notes where the first backward begins: there a second cuBLAS workspace comes to be."""
+    original = torch.Tensor.backward
+
+    def backward(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if tape.backward is None:
+            tape.backward = len(tape.changes)
+        return original(tensor, *args, **kwargs)  # type: ignore[no-untyped-call]  # torch's own
+
+    torch.Tensor.backward = backward  # type: ignore[method-assign,assignment]  # put back below
+    try:
+        yield
+    finally:
+        torch.Tensor.backward = original  # type: ignore[method-assign]  # as it was
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No advice from transformers on training, and no frees at the garbage collector's whim."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if collecting:
+                gc.enable()

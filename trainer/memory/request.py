@@ -1,0 +1,70 @@
+"""What a plan is asked for: everything that decides how much memory a training step takes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+PrecisionName = Literal["fp32", "fp16", "bf16"]
+Attention = Literal["sdpa", "eager"]
+OptimizerKind = Literal[
+    "adamw_fused", "adamw_foreach", "adamw_loop", "adafactor", "adamw8bit", "adamw_old", "adafactor_old"
+]
+
+#: aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: ":4096:2:16:8" KiB before sm_90;
+#: one for the main thread and one for autograd's
+CUBLAS_WORKSPACE = 2 * 4096 * 1024 + 8 * 16 * 1024
+
+
+@dataclass(frozen=True)
+class Software:
+    """What differs between versions and devices.
+
+    cuda: CUDA's memory semantics; False: the CPU's, as a virtual card measures them. old_softmax: torch
+    before 1.11. workspace_bytes: each of the two cuBLAS workspaces inside torch's allocator (0 before
+    torch 1.11, where cuBLAS took its own). primed: the optimizer's state is allocated before the first step,
+    as trainer.optimizer.prime does, not during it. zeroed: gradients are filled with zeros after a step, not
+    dropped. expandable: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.
+    """
+
+    cuda: bool = True
+    old_softmax: bool = False
+    workspace_bytes: int = CUBLAS_WORKSPACE
+    primed: bool = True
+    zeroed: bool = False
+    expandable: bool = False
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """One training step to plan.
+
+    encoder: transformers' configuration as JSON, `model_type` included. sizes: classes per task. rows,
+    length: the largest micro-batch. accumulated: gradients are alive during forward (more than one
+    micro-batch per optimizer step, or gradients zeroed instead of dropped).
+    """
+
+    encoder: str
+    rows: int
+    length: int
+    sizes: tuple[int, ...] = (2,)
+    pooling: str = "cls"
+    precision: PrecisionName = "fp32"
+    optimizer: OptimizerKind = "adamw_fused"
+    attention: Attention = "sdpa"
+    checkpointing: bool = False
+    accumulated: bool = False
+    software: Software = field(default_factory=Software)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a key or a record."""
+        return asdict(self)
+
+
+def encoder_json(config: PreTrainedConfig) -> str:
+    """`PlanRequest.encoder` of a transformers configuration."""
+    text: str = config.to_json_string(use_diff=False)
+    return text
