@@ -85,12 +85,10 @@ def weights_of(directory: Path) -> dict[str, Tensor]:
 
 
 def difference(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
-    """Largest difference of two models' weights, relative to the largest weight of each tensor."""
+    """Distance of two models' weights over their norm."""
     assert left.keys() == right.keys()
-    return max(
-        float((left[name] - right[name]).abs().max() / right[name].abs().max().clamp(min=1e-3))
-        for name in left
-    )
+    apart = torch.stack([(left[name] - right[name]).norm() for name in left]).norm()
+    return float(apart / torch.stack([value.norm() for value in right.values()]).norm())
 
 
 def metrics_of(directory: Path) -> list[dict[str, float]]:

@@ -1,0 +1,268 @@
+"""Going on after an interruption or a crash: the same model, bit for bit, as without."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import picture
+from tests.trainer.runs import Watcher, checkpoints_of, make_config, metrics_of, weights_of
+from trainer.checkpoint import Progress, find_last, load_progress, load_weights, save_checkpoint
+from trainer.config.schema import Config
+from trainer.errors import ConfigError, UserError
+from trainer.outcome import Outcome
+from trainer.runner import run
+
+#: optimizer steps in one epoch of `make_config`'s rows
+EPOCH = 5
+
+
+class Crash(BaseException):
+    """A process that ends at once, as far as the code in it can tell."""
+
+
+def crash_after(steps: int) -> Watcher:
+    def each(done: int) -> None:
+        if done == steps:
+            raise Crash
+
+    return Watcher(each=each)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return make_config(
+        tmp_path,
+        training__num_epochs=3,
+        training__evaluations_per_epoch=2,
+        callbacks__early_stopping_metric="eval_loss",
+        callbacks__early_stopping_mode="min",
+        callbacks__early_stopping_patience=None,
+        callbacks__save_top_k=2,
+        experiment__checkpoint_interval_s=0.0,
+    )
+
+
+@pytest.fixture
+def unbroken(tmp_path: Path, config: Config) -> tuple[Outcome, Path]:
+    return run(config, directory=tmp_path / "unbroken"), tmp_path / "unbroken"
+
+
+def assert_same(broken: tuple[Outcome, Path], unbroken: tuple[Outcome, Path]) -> None:
+    left, right = weights_of(broken[1]), weights_of(unbroken[1])
+    assert all(torch.equal(left[name], right[name]) for name in right)
+    assert metrics_of(broken[1]) == metrics_of(unbroken[1])
+    assert checkpoints_of(broken[1]) == checkpoints_of(unbroken[1])
+    for name in ("best_step", "best_metrics", "steps", "status"):
+        assert getattr(broken[0], name) == getattr(unbroken[0], name)
+
+
+@pytest.mark.parametrize("steps", [2, EPOCH, EPOCH + 3, 3 * EPOCH - 1])
+def test_an_interrupted_run_goes_on_to_the_same_model(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], steps: int
+) -> None:
+    home = tmp_path / "broken"
+    first = run(config, directory=home, observer=Watcher(stop_at=steps))
+    assert (first.status, first.steps) == ("interrupted", steps)
+    watcher = Watcher()
+    second = run(config, directory=home, observer=watcher)
+    assert f"Going on from {home / 'checkpoints' / 'last'} at step {steps}" in watcher.lines
+    assert_same((second, home), unbroken)
+
+
+@pytest.mark.parametrize("steps", [EPOCH - 1, EPOCH, 2 * EPOCH + 1])
+def test_a_crashed_run_goes_on_from_its_last_checkpoint_to_the_same_model(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], steps: int
+) -> None:
+    home = tmp_path / "broken"
+    with pytest.raises(Crash):
+        run(config, directory=home, observer=crash_after(steps))
+    assert_same((run(config, directory=home), home), unbroken)
+
+
+def test_a_crash_between_two_resumable_checkpoints_loses_no_best_checkpoint(
+    tmp_path: Path, config: Config
+) -> None:
+    """The best checkpoint was replaced after the last resumable one was written, which still names it."""
+    rare = config.model_copy(
+        update={
+            "experiment": config.experiment.model_copy(update={"checkpoint_interval_s": 1e9}),
+            "callbacks": config.callbacks.model_copy(update={"save_top_k": 1}),
+        }
+    )
+    unbroken = run(rare, directory=tmp_path / "unbroken"), tmp_path / "unbroken"
+    home = tmp_path / "broken"
+    run(rare, directory=home, observer=Watcher(stop_at=EPOCH))
+    with pytest.raises(Crash):
+        run(rare, directory=home, observer=crash_after(3 * EPOCH - 1))
+    assert set(load_progress(home / "checkpoints" / "last").kept) <= checkpoints_of(home)
+    assert_same((run(rare, directory=home), home), unbroken)
+
+
+def test_two_interruptions_are_as_good_as_one(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path]
+) -> None:
+    home = tmp_path / "broken"
+    for steps in (3, 7):
+        run(config, directory=home, observer=Watcher(stop_at=steps))
+    assert_same((run(config, directory=home), home), unbroken)
+
+
+def test_patience_is_continued(tmp_path: Path, config: Config) -> None:
+    callbacks = config.callbacks.model_copy(
+        update={"early_stopping_mode": "max", "early_stopping_patience": 3}
+    )
+    patient = config.model_copy(update={"callbacks": callbacks})
+    unbroken = run(patient, directory=tmp_path / "unbroken")
+    assert unbroken.steps < 3 * EPOCH
+    home = tmp_path / "broken"
+    run(patient, directory=home, observer=Watcher(stop_at=EPOCH + 1))
+    assert_same((run(patient, directory=home), home), (unbroken, tmp_path / "unbroken"))
+
+
+@pytest.mark.parametrize("name", ["", "checkpoints/last"])
+def test_a_run_goes_on_in_another_directory(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], name: str
+) -> None:
+    begun = tmp_path / "begun"
+    run(config, directory=begun, observer=Watcher(stop_at=EPOCH + 3))
+    before = picture(begun)
+    experiment = config.experiment.model_copy(update={"resume_from_checkpoint": str(begun / name)})
+    going_on = config.model_copy(update={"experiment": experiment})
+    home = tmp_path / "elsewhere"
+    # Interrupted again there: its own checkpoint is the newer one.
+    run(going_on, directory=home, observer=Watcher(stop_at=EPOCH + 4))
+    watcher = Watcher()
+    outcome = run(going_on, directory=home, observer=watcher)
+    assert any(str(home / "checkpoints" / "last") in line for line in watcher.lines)
+    assert_same((outcome, home), unbroken)
+    assert picture(begun) == before
+
+
+def test_another_configuration_is_refused_naming_the_keys_and_changes_nothing(
+    tmp_path: Path, config: Config
+) -> None:
+    home = tmp_path / "run"
+    run(config, directory=home, observer=Watcher(stop_at=3))
+    before = picture(home)
+    training = config.training.model_copy(update={"learning_rate": 0.5, "num_epochs": 9})
+    with pytest.raises(ConfigError, match=r"training\.learning_rate, training\.num_epochs\. Put these back"):
+        run(config.model_copy(update={"training": training}), directory=home)
+    assert picture(home) == before
+
+
+def test_other_data_is_refused(tmp_path: Path, config: Config) -> None:
+    home = tmp_path / "run"
+    run(config, directory=home, observer=Watcher(stop_at=3))
+    train = Path(str(config.data.train_path))
+    train.write_text(train.read_text(encoding="utf-8").replace("的", "得"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="the train data"):
+        run(config, directory=home)
+
+
+def test_what_changes_no_result_may_change(tmp_path: Path, config: Config) -> None:
+    home = tmp_path / "run"
+    run(config, directory=home, observer=Watcher(stop_at=3))
+    experiment = config.experiment.model_copy(update={"log_level": "DEBUG", "name": "renamed"})
+    outcome = run(config.model_copy(update={"experiment": experiment}), directory=home)
+    assert (outcome.status, outcome.steps) == ("completed", 3 * EPOCH)
+
+
+def test_weights_alone_cannot_be_resumed(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path]
+) -> None:
+    best = next((unbroken[1] / "checkpoints").glob("best-*"))
+    experiment = config.experiment.model_copy(update={"resume_from_checkpoint": str(best)})
+    with pytest.raises(UserError, match="holds weights only"):
+        run(config.model_copy(update={"experiment": experiment}), directory=tmp_path / "run")
+
+
+def test_a_checkpoint_without_the_best_ones_beside_it_is_refused(tmp_path: Path, config: Config) -> None:
+    run(config, directory=tmp_path / "begun", observer=Watcher(stop_at=EPOCH + 3))
+    shutil.copytree(tmp_path / "begun" / "checkpoints" / "last", tmp_path / "alone" / "last")
+    experiment = config.experiment.model_copy(update={"resume_from_checkpoint": str(tmp_path / "alone/last")})
+    with pytest.raises(UserError, match=r"the best checkpoints best-\d+.* belong beside it"):
+        run(config.model_copy(update={"experiment": experiment}), directory=tmp_path / "run")
+
+
+def between_the_two_moves(checkpoints: Path) -> None:
+    (checkpoints / "last").rename(checkpoints / ".last.old")
+    shutil.copytree(checkpoints / ".last.old", checkpoints / ".last.4711.tmp")
+
+
+def before_the_moves(checkpoints: Path) -> None:
+    building = checkpoints / ".last.4711.tmp"
+    building.mkdir()
+    (building / "model.safetensors").write_bytes(b"half")
+
+
+def before_the_old_one_was_dropped(checkpoints: Path) -> None:
+    (checkpoints / ".last.old").mkdir()
+    (checkpoints / ".last.old" / "progress.json").write_text("{}", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "tear",
+    [between_the_two_moves, before_the_moves, before_the_old_one_was_dropped],
+    ids=lambda f: f.__name__,
+)
+def test_a_torn_checkpoint_directory_is_resumed_and_cleaned(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], tear: Callable[[Path], None]
+) -> None:
+    home = tmp_path / "broken"
+    run(config, directory=home, observer=Watcher(stop_at=EPOCH + 3))
+    tear(home / "checkpoints")
+    assert_same((run(config, directory=home), home), unbroken)
+
+
+def test_writing_over_what_a_crash_left_aside_never_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only `.last.old` is there; the next checkpoint's moves are cut short at each point."""
+    model = nn.Linear(2, 2)
+    save_checkpoint(tmp_path / "last", model=model, progress=Progress(step=1), state={})
+    (tmp_path / "last").rename(tmp_path / ".last.old")
+    replace = Path.replace
+
+    def crash(self: Path, target: Path) -> Path:
+        if self.suffix == ".tmp" and self.is_dir():
+            raise Crash
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(Crash):
+        save_checkpoint(tmp_path / "last", model=model, progress=Progress(step=2), state={})
+    found = find_last(tmp_path)
+    assert found is not None
+    assert load_progress(found).step == 1
+
+
+def test_what_an_earlier_crash_left_is_dropped_by_a_new_run(tmp_path: Path, config: Config) -> None:
+    stray = tmp_path / "run" / "checkpoints" / "best-077"
+    stray.mkdir(parents=True)
+    run(config, directory=tmp_path / "run")
+    assert not stray.exists()
+
+
+def test_a_checkpoint_gives_back_weights_and_progress(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    progress = Progress(step=7, kept={"best-002": 0.25}, loss_sum=0.1 + 0.2, best_value=1 / 3)
+    save_checkpoint(tmp_path / "last", model=model, progress=progress, state=None)
+    load_weights(tmp_path / "last", model=other)
+    assert torch.equal(model.weight, other.weight)
+    assert load_progress(tmp_path / "last") == progress
+    assert {path.name for path in tmp_path.iterdir()} == {"last"}
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, config: Config) -> None:
+    home = tmp_path / "run"
+    run(config, directory=home, observer=Watcher(stop_at=3))
+    (home / "checkpoints" / "last" / "progress.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"checkpoints/last is no checkpoint that can be resumed"):
+        run(config, directory=home)
