@@ -10,6 +10,7 @@ from trainer.memory.allocator import Allocator, Reserve
 from trainer.memory.trace import NotAffine, RowLaw
 
 if TYPE_CHECKING:
+    from trainer.memory.card import CardSpec
     from trainer.memory.plan_cache import PlanCache
     from trainer.memory.request import PlanRequest
     from trainer.memory.trace import Trace
@@ -55,6 +56,10 @@ class Plan:
         """The limit a card should have: the reserve and a margin for what a plan cannot know."""
         return self.peak_bytes + max(MIN_MARGIN_BYTES, round(MARGIN * self.peak_bytes))
 
+    def fits(self, card: CardSpec) -> bool:
+        """True if `card` has room: a virtual one for tensors, a real one for the reserve and the margin."""
+        return (self.tensor_peak_bytes if card.virtual else self.needed_bytes) <= card.limit_bytes
+
     def device_bytes(self, context_bytes: int) -> int:
         """What nvidia-smi would show on a card whose CUDA context takes `context_bytes`."""
         return self.peak_bytes + context_bytes
@@ -85,13 +90,13 @@ class Planner:
             self.law(request)
         return {n: self.plan(replace(request, rows=n)) for n in rows}
 
-    def largest_rows(self, request: PlanRequest, *, limit_bytes: int, most: int = 1024) -> int:
-        """The largest micro-batch, up to `most`, whose `needed_bytes` stay within the limit; 0: none."""
+    def largest_rows(self, request: PlanRequest, *, card: CardSpec, most: int = 1024) -> int:
+        """The largest micro-batch, up to `most`, that fits `card`; 0: none."""
         self.law(request)
         low, high = 0, most
         while low < high:
             middle = (low + high + 1) // 2
-            if self.plan(replace(request, rows=middle)).needed_bytes <= limit_bytes:
+            if self.plan(replace(request, rows=middle)).fits(card):
                 low = middle
             else:
                 high = middle - 1

@@ -35,17 +35,27 @@ def rehearse(request: PlanRequest) -> Trace:
 
     No weights are read or allocated.
     """
-    semantics = request.software
-    patches = cuda_semantics(old_softmax=semantics.old_softmax) if semantics.cuda else nullcontext()
+    with FakeTensorMode():
+        return _traced(request)
+
+
+def measure(request: PlanRequest) -> Trace:
+    """The same step over real tensors on the CPU: what `rehearse` is checked against."""
+    return _traced(request)
+
+
+def _traced(request: PlanRequest) -> Trace:
+    software = request.software
+    patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
     tape = _Tape()
-    with _quiet(), FakeTensorMode(), patches:
-        model = fake_model(request)
+    with _quiet(), patches:
+        model = random_model(request)
         with _FakeMeter(sink=tape.write) as meter:
             return _Rehearsal(request, model, meter, tape).run()
 
 
-def fake_model(request: PlanRequest) -> Classifier:
-    """The model of `request`; call it under FakeTensorMode."""
+def random_model(request: PlanRequest) -> Classifier:
+    """The model of `request` with random weights, or under FakeTensorMode with none."""
     settings = json.loads(request.encoder)
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": request.attention}
@@ -134,16 +144,14 @@ class _Rehearsal:
         return TrainStep(self.model, loss, optimizer, scaler, precision, max_grad_norm=1.0)
 
     def _batches(self) -> list[Batch]:
+        return [self._batch() for _ in range(2 if self.request.accumulated else 1)]
+
+    def _batch(self) -> Batch:
         rows, length = self.request.rows, self.request.length
-        shape = (rows, length)
-        return [
-            Batch(
-                torch.zeros(shape, dtype=torch.int64),
-                torch.ones(shape, dtype=torch.int64),
-                torch.zeros((rows, len(self.request.sizes)), dtype=torch.int64),
-            )
-            for _ in range(2 if self.request.accumulated else 1)
-        ]
+        mask_BL = torch.ones((rows, length), dtype=torch.int64)
+        mask_BL[0, -1] = 0  # a batch without padding would need no mask, and less memory
+        ids_BL = torch.zeros((rows, length), dtype=torch.int64)
+        return Batch(ids_BL, mask_BL, torch.zeros((rows, len(self.request.sizes)), dtype=torch.int64))
 
 
 @contextmanager

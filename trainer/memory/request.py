@@ -6,7 +6,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from transformers import PreTrainedConfig
+
+    from trainer.config.schema import Config
+    from trainer.data.tasks import Task
 
 PrecisionName = Literal["fp32", "fp16", "bf16"]
 Attention = Literal["sdpa", "eager"]
@@ -68,3 +73,33 @@ def encoder_json(config: PreTrainedConfig) -> str:
     """`PlanRequest.encoder` of a transformers configuration."""
     text: str = config.to_json_string(use_diff=False)
     return text
+
+
+def request_for(
+    config: Config, *, tasks: Sequence[Task], vocabulary_size: int | None = None, cuda: bool = True
+) -> PlanRequest:
+    """The step that training with `config` repeats, at its largest micro-batch; reads no weights.
+
+    vocabulary_size: of a builtin model, which takes it from the training texts. cuda: planned for a GPU;
+    False: for the CPU, as a virtual card measures it.
+
+    Raises:
+        ModelError: the model's configuration cannot be had.
+    """
+    from trainer.model.build import encoder_config
+
+    encoder = encoder_config(config.model, tasks=tasks, vocabulary_size=vocabulary_size)
+    optimization = config.optimization
+    return PlanRequest(
+        encoder=encoder_json(encoder),
+        rows=config.micro_batch_size,
+        length=config.model.max_sequence_length,
+        sizes=tuple(len(task.classes) for task in tasks),
+        pooling=config.model.pooling,
+        precision="fp16" if config.training.fp16 and cuda else "fp32",
+        optimizer="adafactor" if optimization.optimizer == "Adafactor" else "adamw_fused",
+        attention="sdpa" if optimization.memory_efficient_attention else "eager",
+        checkpointing=optimization.gradient_checkpointing,
+        accumulated=config.accumulation_steps > 1,
+        software=Software(cuda=cuda, workspace_bytes=CUBLAS_WORKSPACE if cuda else 0),
+    )

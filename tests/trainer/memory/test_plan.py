@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.trainer.memory.encoders import small_request
+from trainer.config.schema import Config, ModelConfig, TrainingConfig
+from trainer.data.tasks import Task
+from trainer.memory.card import CardSpec
 from trainer.memory.plan import MIB, Plan, Planner, plan
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.rehearsal import rehearse
-from trainer.memory.request import PlanRequest, Software
+from trainer.memory.request import PlanRequest, Software, request_for
 from trainer.memory.trace import NotAffine, RowLaw
 
 
@@ -50,16 +54,30 @@ def test_traces_that_follow_no_law_are_found_out() -> None:
         RowLaw({2: traces[2], 3: longer, 5: longer})
 
 
-def test_the_largest_micro_batch_fits_and_the_next_does_not() -> None:
+@pytest.mark.parametrize("virtual", [False, True])
+def test_the_largest_micro_batch_fits_and_the_next_does_not(virtual: bool) -> None:
     planner, request = Planner(), small_request(length=64)
-    limit = 400 * MIB
-    rows = planner.largest_rows(request, limit_bytes=limit)
-    assert planner.plan(replace(request, rows=rows)).needed_bytes <= limit
-    assert planner.plan(replace(request, rows=rows + 1)).needed_bytes > limit
+    card = CardSpec("test", 400 * MIB, virtual=virtual)
+    rows = planner.largest_rows(request, card=card)
+    assert planner.plan(replace(request, rows=rows)).fits(card)
+    assert not planner.plan(replace(request, rows=rows + 1)).fits(card)
 
 
 def test_where_not_even_one_row_fits_the_largest_micro_batch_is_none() -> None:
-    assert Planner().largest_rows(small_request(), limit_bytes=MIB) == 0
+    assert Planner().largest_rows(small_request(), card=CardSpec("test", MIB)) == 0
+
+
+def test_a_configuration_is_planned_as_it_would_be_trained() -> None:
+    model = ModelConfig(name="builtin:tiny", max_sequence_length=64, pooling="mean", dropout_rate=0.2)
+    training = TrainingConfig(batch_size=4, gradient_accumulation_steps=2)
+    config = Config(model=model, training=training)
+    tasks = [Task("a", ("x", "y"), 1.0), Task("b", ("x", "y", "z"), 1.0)]
+    request = request_for(config, tasks=tasks, vocabulary_size=500)
+    assert (request.rows, request.length, request.sizes, request.accumulated) == (4, 64, (2, 3), True)
+    assert (request.precision, request.optimizer, request.pooling) == ("fp16", "adamw_fused", "mean")
+    assert json.loads(request.encoder)["hidden_dropout_prob"] == 0.2
+    assert request_for(config, tasks=tasks, vocabulary_size=500, cuda=False).precision == "fp32"
+    assert plan(request).tensor_peak_bytes > 0
 
 
 def test_workspaces_are_reserved_where_the_software_has_them() -> None:

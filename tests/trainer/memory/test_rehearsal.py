@@ -14,7 +14,7 @@ from trainer.data.tasks import Task
 from trainer.loss import MultiTaskLoss
 from trainer.memory.meter import LiveMeter
 from trainer.memory.planned_optimizer import build_planned_optimizer
-from trainer.memory.rehearsal import rehearse
+from trainer.memory.rehearsal import measure, rehearse
 from trainer.memory.request import OptimizerKind, PlanRequest, PrecisionName, Software
 from trainer.model.classifier import Classifier
 from trainer.optimizer import prime
@@ -72,6 +72,11 @@ def test_the_planned_peak_is_what_real_tensors_hold(
 def test_every_real_optimizer_is_planned_as_it_runs(optimizer: OptimizerKind) -> None:
     request = replace(small_request(rows=2, length=16), optimizer=optimizer, software=HOST)
     assert rehearse(request).peak_bytes == pytest.approx(measured_peak(request), rel=0.001)
+
+
+def test_the_fake_step_allocates_and_frees_what_the_real_one_does() -> None:
+    request = replace(small_request(), software=HOST)
+    assert rehearse(request).peak_bytes == measure(request).peak_bytes
 
 
 def test_two_rehearsals_give_the_same_trace() -> None:
