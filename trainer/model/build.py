@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -70,7 +71,7 @@ def build_model(
         ModelError: the checkpoint cannot be loaded. ConfigError: it contradicts `model`.
     """
     config = encoder_config(model, tasks=tasks, vocabulary_size=vocabulary_size)
-    attention = "sdpa" if efficient_attention else "eager"
+    attention = "sdpa" if efficient_attention and has_efficient_attention(config) else "eager"
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if is_builtin(model.name):
@@ -78,6 +79,11 @@ def build_model(
     else:
         net = _pretrained(model.name, config, attention)
     return Classifier(net, sizes=[len(task.classes) for task in tasks], pooling=model.pooling)
+
+
+def has_efficient_attention(config: PreTrainedConfig) -> bool:
+    """Whether the family has scaled-dot-product attention; DeBERTa's, for one, is its own."""
+    return bool(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]._supports_sdpa)
 
 
 def empty_model(model: ModelConfig, *, tasks: Sequence[Task], vocabulary_size: int) -> Classifier:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import trainer
+from tests.trainer.runs import Watcher, make_config
+from trainer.config.schema import Config, key_paths
+from trainer.runner import run
+from trainer.unheeded import rules, unheeded
+
+SOURCES = Path(trainer.__file__).parent
+
+
+def attributes_read() -> set[str]:
+    """Every attribute the trainer reads anywhere but in this table and in the configuration's own rooms."""
+    paths = [path for path in SOURCES.rglob("*.py") if path.parent.name != "config"]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths if path.name != "unheeded.py"]
+    names = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    derived = ast.parse((SOURCES / "config" / "schema.py").read_text(encoding="utf-8"))
+    properties = {
+        node.attr: function.name
+        for function in ast.walk(derived)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute)
+    }
+    return names | {key for key, name in properties.items() if name in names}
+
+
+def test_every_key_is_read_by_the_trainer_or_named_as_unheeded() -> None:
+    read = attributes_read()
+    by_name = {"train_path", "val_path"}  # read with getattr, one message for both
+    forgotten = [path for path in key_paths() if path.split(".")[1] not in read | by_name | named_keys()]
+    assert not forgotten
+
+
+def named_keys() -> set[str]:
+    return {path.split(".")[1] for path in rules()}
+
+
+def test_every_rule_is_about_a_key_there_is() -> None:
+    assert rules().keys() <= key_paths().keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "named"),
+    [
+        ({"training": {"fp16": False}}, "cpu", []),
+        ({"training": {"fp16": True}}, "cpu", ["training.fp16"]),
+        ({"training": {"fp16": True}}, "cuda", []),
+        ({"training": {"fp16": False, "auto_batch_size": True}}, "cuda", ["training.auto_batch_size"]),
+        (
+            {"training": {"fp16": False}, "optimization": {"cpu_offload": True}},
+            "cpu",
+            ["optimization.cpu_offload"],
+        ),
+        (
+            {"data": {"num_workers": 2, "prefetch_factor": 4}},
+            "cuda",
+            ["data.num_workers", "data.prefetch_factor"],
+        ),
+    ],
+)
+def test_a_setting_without_effect_is_named(
+    settings: dict[str, dict[str, object]], device: str, named: list[str]
+) -> None:
+    lines = unheeded(Config.model_validate(settings), device=device)
+    assert [line.split()[0] for line in lines] == named
+
+
+def test_the_defaults_are_heeded_on_a_gpu() -> None:
+    assert unheeded(Config(), device="cuda") == []
+
+
+def test_a_run_says_what_it_does_not_heed(tmp_path: Path) -> None:
+    watcher = Watcher()
+    config = make_config(
+        tmp_path, training__fp16=True, optimization__cpu_offload=True, training__num_epochs=1
+    )
+    run(config, directory=tmp_path / "run", observer=watcher)
+    assert watcher.lines[0] == "training.fp16 is not used on the CPU: arithmetic is float32"
+    assert watcher.lines[1].startswith("optimization.cpu_offload is not used")
