@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -12,15 +14,25 @@ from torch.optim import Adafactor, AdamW, Optimizer
 
 from trainer.config.schema import Config
 from trainer.model.classifier import Classifier
+from trainer.offload import Groups, Host, Offloaded
 
 #: AdamW's usual second-moment settings for fine-tuning BERT (Devlin et al. 2019, appendix A.2)
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
-def build_optimizer(model: Classifier, config: Config) -> Optimizer:
-    """The configured optimizer over groups of equal learning rate and weight decay."""
+def build_optimizer(model: Classifier, config: Config, *, host: Host = nullcontext) -> Optimizer:
+    """The configured optimizer over groups of equal learning rate and weight decay.
+
+    With `optimization.cpu_offload` its state lies in host memory; `host` is the card's context for that.
+    """
     groups = parameter_groups(model, config)
+    if config.optimization.cpu_offload:
+        return Offloaded(groups, make=lambda copies: _optimizer(copies, config), host=host)
+    return _optimizer(groups, config)
+
+
+def _optimizer(groups: Groups, config: Config) -> Optimizer:
     training = config.training
     if config.optimization.optimizer == "Adafactor":
         return Adafactor(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
@@ -44,8 +56,9 @@ def prime(optimizer: Optimizer) -> None:
     optimizer.zero_grad(set_to_none=True)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
-    for parameter in parameters:
-        for value in optimizer.state[parameter].values():
+    with optimizer.host() if isinstance(optimizer, Offloaded) else nullcontext():
+        inner = optimizer.inner if isinstance(optimizer, Offloaded) else optimizer
+        for value in chain.from_iterable(state.values() for state in inner.state.values()):
             value.zero_()
 
 

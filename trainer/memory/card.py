@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +98,10 @@ class Card(ABC):
     @abstractmethod
     def reset_peak(self) -> None:
         """Start a new peak from what is alive now."""
+
+    def host(self) -> AbstractContextManager[object]:
+        """Around work in host memory, which no card counts."""
+        return nullcontext()
 
     def release(self) -> None:
         """Give back what nothing refers to any more."""

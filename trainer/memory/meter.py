@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -47,10 +48,20 @@ class LiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self._sink = sink
         self._watched: dict[int, _Watch] = {}
         self._number = 0
+        self._away = 0
 
     def reset_peak(self) -> None:
         """Start a new peak from what is alive now."""
         self.peak_bytes = self.live_bytes
+
+    @contextmanager
+    def host(self) -> Iterator[None]:
+        """What is made in here lies in host memory, beside the card, and is not counted."""
+        self._away += 1
+        try:
+            yield
+        finally:
+            self._away -= 1
 
     def count(self, tensors: Iterable[Tensor]) -> None:
         """Count tensors that were made elsewhere.
@@ -72,6 +83,8 @@ class LiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
     ) -> Any:
         """Run the operation and count what it made."""
         keywords = kwargs or {}
+        if self._away:
+            return func(*args, **keywords)
         if torch.is_inference_mode_enabled():
             # Without autograd composite operations arrive whole; their parts allocate too.
             with self:

@@ -135,7 +135,7 @@ class _Rehearsal:
         sizes = self.request.sizes
         tasks = [Task(str(index), tuple(map(str, range(size))), 1.0) for index, size in enumerate(sizes)]
         loss = MultiTaskLoss(tasks, weights=[[1.0] * size for size in sizes], label_smoothing=0.0)
-        optimizer = build_planned_optimizer(self.model, self.request.optimizer)
+        optimizer = build_planned_optimizer(self.model, self.request.optimizer, host=self.meter.host)
         if self.request.software.zeroed:
             keep_gradients(optimizer)
         # The scaler's own tensors are a few scalars; enabled, it would ask fake tensors for values.

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 PrecisionName = Literal["fp32", "fp16", "bf16"]
 Attention = Literal["sdpa", "eager"]
 OptimizerKind = Literal[
-    "adamw_fused", "adamw_foreach", "adamw_loop", "adafactor", "adamw8bit", "adamw_old", "adafactor_old"
+    "adamw_fused",
+    "adamw_foreach",
+    "adamw_loop",
+    "adafactor",
+    "adamw8bit",
+    "adamw_offload",
+    "adamw_old",
+    "adafactor_old",
 ]
 
 #: aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: ":4096:2:16:8" KiB before sm_90;

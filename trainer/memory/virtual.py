@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -53,6 +54,10 @@ class VirtualCard(Card):
     def reset_peak(self) -> None:
         """As the base class says."""
         self._meter.reset_peak()
+
+    def host(self) -> AbstractContextManager[object]:
+        """Here too it is the CPU's memory, but not the card's."""
+        return self._meter.host()
 
     def __enter__(self) -> Card:
         self._meter.__enter__()  # type: ignore[no-untyped-call]  # torch's own

@@ -1,0 +1,219 @@
+"""How one configuration is laid onto a card: the measures that make it fit and change no result.
+
+In order of cost: smaller micro-batches (while they still fill the card), gradient checkpointing,
+the optimizer's state in host memory, micro-batches down to a single example. The first rung of
+that ladder whose plan fits is taken. See docs/decisions/0009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from trainer.config.schema import Config
+from trainer.memory.request import OptimizerKind, PlanRequest, Software
+
+if TYPE_CHECKING:
+    from trainer.memory.card import CardSpec
+    from trainer.memory.plan import Plan, Planner
+
+GIB = 2**30
+
+#: cards up to this size get the rules for small cards (guide: an RTX 3050 shows a little over 4 GB)
+SMALL_CARD_BYTES = int(4.5 * GIB)
+SMALL_CARD_MICRO_BATCH = 8
+
+#: below so many tokens a micro-batch no longer fills a card, and recomputing costs less than idling
+FULL_TOKENS = 512
+
+Verdict = Literal["fits", "tight", "no"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a model decides its memory: `encoder_json` of its configuration, and classes per task."""
+
+    encoder: str
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to lay a configuration onto a card; offload: optimizer state in host memory."""
+
+    micro_batch: int
+    checkpointing: bool
+    offload: bool
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """The rung taken and what it is planned to need.
+
+    config: with the rung applied. predicted_bytes: comparable to what the card measures. needed_bytes:
+    that with the margin the plan asks for. verdict: fits; tight (within the card, but not with the
+    margin: worth trying, recovery is there); no (the tensors alone pass the card). measures: what was
+    changed to make it fit, for a person.
+    """
+
+    config: Config
+    rung: Rung
+    plan: Plan
+    predicted_bytes: int
+    needed_bytes: int
+    limit_bytes: int
+    verdict: Verdict
+    measures: tuple[str, ...]
+
+    @property
+    def over_bytes(self) -> int:
+        """By how much the limit is passed; not above 0: it is not."""
+        return self.needed_bytes - self.limit_bytes
+
+
+def small_card_rules(config: Config, spec: CardSpec) -> tuple[Config, tuple[str, ...]]:
+    """The configuration under the rules for cards of up to 4.5 GB, and a line for each that changed it.
+
+    Micro-batch at most 8, at least two of them an effective batch (which stays as it is), pin_memory off,
+    fp16 on where there is a GPU. Checkpointing is the ladder's business.
+    """
+    if spec.total_bytes > SMALL_CARD_BYTES:
+        return config, ()
+    effective = config.effective_batch_size
+    micro = max(1, min(SMALL_CARD_MICRO_BATCH, config.micro_batch_size, effective // 2))
+    training = {"batch_size": micro, "effective_batch_size": effective}
+    if not spec.virtual:
+        training["fp16"] = True
+    ruled = _with(config, training=training, data={"pin_memory": False})
+    return ruled, tuple(_changes(config, ruled, why=f"a card of {spec.total_bytes / GIB:.1f} GiB"))
+
+
+def fit(
+    config: Config, *, shape: Shape, spec: CardSpec, planner: Planner, calibration: float = 1.0
+) -> Fitting:
+    """The first rung of the ladder on which `config` fits `spec`; if none does, the lowest.
+
+    calibration: measured over predicted peak of earlier runs of this kind on this card.
+    """
+    fitting = None
+    for rung in ladder(config):
+        fitting = _judge(config, rung, _Question(shape, spec, planner, calibration))
+        if fitting.verdict == "fits":
+            return fitting
+    if fitting is None:
+        raise ValueError("a ladder has at least one rung")
+    return fitting
+
+
+def ladder(config: Config) -> Iterator[Rung]:
+    """Rungs from the configuration as asked down to the least memory; none of them twice."""
+    asked = config.micro_batch_size
+    full = max(1, min(asked, FULL_TOKENS // config.model.max_sequence_length))
+    filled = [micro for micro in _halves(asked) if micro >= full]
+    small = [micro for micro in _halves(asked) if micro < full]
+    checkpointed = config.optimization.gradient_checkpointing
+    offloaded = config.optimization.cpu_offload
+    ways = [(checkpointed, offloaded), (True, offloaded), (True, True)]
+    ways = list(dict.fromkeys(ways))
+    for checkpointing, offload in ways:
+        yield from (Rung(micro, checkpointing, offload) for micro in filled)
+    yield from (Rung(micro, *ways[-1]) for micro in small)
+
+
+def request_for(config: Config, rung: Rung, *, shape: Shape, spec: CardSpec) -> PlanRequest:
+    """The question for the planner: the largest micro-batch of `rung` at full length."""
+    virtual = spec.virtual
+    return PlanRequest(
+        encoder=shape.encoder,
+        rows=rung.micro_batch,
+        length=config.model.max_sequence_length,
+        sizes=shape.sizes,
+        pooling=config.model.pooling,
+        precision="fp16" if config.training.fp16 and not virtual else "fp32",
+        optimizer=_optimizer(config, rung),
+        attention="sdpa" if config.optimization.memory_efficient_attention else "eager",
+        checkpointing=rung.checkpointing,
+        accumulated=config.effective_batch_size > rung.micro_batch,
+        software=Software(cuda=False, workspace_bytes=0) if virtual else Software(),
+    )
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What stays the same from rung to rung."""
+
+    shape: Shape
+    spec: CardSpec
+    planner: Planner
+    calibration: float
+
+
+def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
+    spec, factor = question.spec, question.calibration
+    plan = question.planner.plan(request_for(config, rung, shape=question.shape, spec=spec))
+    # A virtual card counts tensors and nothing else, so its plan needs no margin.
+    predicted, needed = (
+        (plan.tensor_peak_bytes, plan.tensor_peak_bytes)
+        if spec.virtual
+        else (plan.peak_bytes, plan.needed_bytes)
+    )
+    floor = plan.tensor_peak_bytes if spec.virtual else plan.flushed_bytes
+    needed, floor = round(needed * factor), round(floor * factor)
+    limit = spec.limit_bytes
+    applied = _applied(config, rung)
+    return Fitting(
+        config=applied,
+        rung=rung,
+        plan=plan,
+        predicted_bytes=round(predicted * factor),
+        needed_bytes=needed,
+        limit_bytes=limit,
+        verdict="fits" if needed <= limit else "tight" if floor <= limit else "no",
+        measures=tuple(_changes(config, applied, why="to fit the card")),
+    )
+
+
+def _applied(config: Config, rung: Rung) -> Config:
+    """`config` on `rung`, with the effective batch it had."""
+    return _with(
+        config,
+        training={"batch_size": rung.micro_batch, "effective_batch_size": config.effective_batch_size},
+        optimization={"gradient_checkpointing": rung.checkpointing, "cpu_offload": rung.offload},
+    )
+
+
+def _optimizer(config: Config, rung: Rung) -> OptimizerKind:
+    if config.optimization.optimizer == "Adafactor":
+        return "adafactor"
+    return "adamw_offload" if rung.offload else "adamw_fused"
+
+
+def _halves(number: int) -> list[int]:
+    found = [number]
+    while found[-1] > 1:
+        found.append(found[-1] // 2)
+    return found
+
+
+def _with(config: Config, **sections: dict[str, object]) -> Config:
+    changed = {name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    return config.model_copy(update=changed)
+
+
+def _changes(before: Config, after: Config, *, why: str) -> Iterator[str]:
+    watched = {
+        "micro-batch": lambda config: config.micro_batch_size,
+        "gradient checkpointing": lambda config: config.optimization.gradient_checkpointing,
+        "optimizer state in host memory": lambda config: config.optimization.cpu_offload,
+        "pin_memory": lambda config: config.data.pin_memory,
+        "fp16": lambda config: config.training.fp16,
+    }
+    for name, value in watched.items():
+        old, new = value(before), value(after)
+        if old != new:
+            yield f"{name} {_said(old)} -> {_said(new)} ({why})"
+
+
+def _said(value: object) -> str:
+    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
