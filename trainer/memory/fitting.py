@@ -7,12 +7,12 @@ that ladder whose plan fits is taken. See docs/decisions/0009.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from trainer.config.schema import Config
-from trainer.memory.request import OptimizerKind, PlanRequest, Software
+from trainer.memory.request import request_of
 
 if TYPE_CHECKING:
     from trainer.memory.card import CardSpec
@@ -121,24 +121,6 @@ def ladder(config: Config) -> Iterator[Rung]:
     yield from (Rung(micro, *ways[-1]) for micro in small)
 
 
-def request_for(config: Config, rung: Rung, *, shape: Shape, spec: CardSpec) -> PlanRequest:
-    """The question for the planner: the largest micro-batch of `rung` at full length."""
-    virtual = spec.virtual
-    return PlanRequest(
-        encoder=shape.encoder,
-        rows=rung.micro_batch,
-        length=config.model.max_sequence_length,
-        sizes=shape.sizes,
-        pooling=config.model.pooling,
-        precision="fp16" if config.training.fp16 and not virtual else "fp32",
-        optimizer=_optimizer(config, rung),
-        attention="sdpa" if config.optimization.memory_efficient_attention else "eager",
-        checkpointing=rung.checkpointing,
-        accumulated=config.effective_batch_size > rung.micro_batch,
-        software=Software(cuda=False, workspace_bytes=0) if virtual else Software(),
-    )
-
-
 @dataclass(frozen=True)
 class _Question:
     """What stays the same from rung to rung."""
@@ -150,8 +132,10 @@ class _Question:
 
 
 def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
-    spec, factor = question.spec, question.calibration
-    plan = question.planner.plan(request_for(config, rung, shape=question.shape, spec=spec))
+    spec, shape, factor = question.spec, question.shape, question.calibration
+    applied = _applied(config, rung)
+    request = request_of(applied, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
+    plan = question.planner.plan(request)
     # A virtual card counts tensors and nothing else, so its plan needs no margin.
     predicted, needed = (
         (plan.tensor_peak_bytes, plan.tensor_peak_bytes)
@@ -161,7 +145,6 @@ def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
     floor = plan.tensor_peak_bytes if spec.virtual else plan.flushed_bytes
     needed, floor = round(needed * factor), round(floor * factor)
     limit = spec.limit_bytes
-    applied = _applied(config, rung)
     return Fitting(
         config=applied,
         rung=rung,
@@ -183,12 +166,6 @@ def _applied(config: Config, rung: Rung) -> Config:
     )
 
 
-def _optimizer(config: Config, rung: Rung) -> OptimizerKind:
-    if config.optimization.optimizer == "Adafactor":
-        return "adafactor"
-    return "adamw_offload" if rung.offload else "adamw_fused"
-
-
 def _halves(number: int) -> list[int]:
     found = [number]
     while found[-1] > 1:
@@ -196,13 +173,13 @@ def _halves(number: int) -> list[int]:
     return found
 
 
-def _with(config: Config, **sections: dict[str, object]) -> Config:
+def _with(config: Config, **sections: Mapping[str, object]) -> Config:
     changed = {name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
     return config.model_copy(update=changed)
 
 
 def _changes(before: Config, after: Config, *, why: str) -> Iterator[str]:
-    watched = {
+    watched: dict[str, Callable[[Config], object]] = {
         "micro-batch": lambda config: config.micro_batch_size,
         "gradient checkpointing": lambda config: config.optimization.gradient_checkpointing,
         "optimizer state in host memory": lambda config: config.optimization.cpu_offload,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -36,27 +36,28 @@ def rehearse(request: PlanRequest) -> Trace:
     No weights are read or allocated.
     """
     with FakeTensorMode():
-        return _traced(request)
+        return _traced(request, _FakeMeter)
 
 
 def measure(request: PlanRequest) -> Trace:
     """The same step over real tensors on the CPU: what `rehearse` is checked against."""
-    return _traced(request)
+    return _traced(request, LiveMeter)
 
 
-def _traced(request: PlanRequest) -> Trace:
+def _traced(request: PlanRequest, make_meter: Callable[..., LiveMeter]) -> Trace:
     software = request.software
     patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
     tape = _Tape()
     with _quiet(), patches:
         model = random_model(request)
-        with _FakeMeter(sink=tape.write) as meter:
+        with make_meter(sink=tape.write) as meter:
             return _Rehearsal(request, model, meter, tape).run()
 
 
 def random_model(request: PlanRequest) -> Classifier:
     """The model of `request` with random weights, or under FakeTensorMode with none."""
     settings = json.loads(request.encoder)
+    settings["num_labels"] = sum(request.sizes)
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": request.attention}
     net = AutoModelForSequenceClassification.from_config(config, **arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,19 @@ OptimizerKind = Literal[
 #: aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: ":4096:2:16:8" KiB before sm_90;
 #: one for the main thread and one for autograd's
 CUBLAS_WORKSPACE = 2 * 4096 * 1024 + 8 * 16 * 1024
+
+
+#: keys of a transformers configuration that no tensor of a training step depends on
+_INDIFFERENT = {
+    "_name_or_path",
+    "architectures",
+    "dtype",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "torch_dtype",
+    "transformers_version",
+}
 
 
 @dataclass(frozen=True)
@@ -77,9 +91,17 @@ class PlanRequest:
 
 
 def encoder_json(config: PreTrainedConfig) -> str:
-    """`PlanRequest.encoder` of a transformers configuration."""
-    text: str = config.to_json_string(use_diff=False)
-    return text
+    """`PlanRequest.encoder` of a transformers configuration: what decides memory, and nothing else.
+
+    Names and labels are left out, and of dropout only whether there is any counts, so that all trials
+    of a study ask the same few questions.
+    """
+    settings: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    kept = {key: value for key, value in settings.items() if key not in _INDIFFERENT}
+    for key, value in kept.items():
+        if "dropout" in key and isinstance(value, float):
+            kept[key] = 0.1 if value else 0.0
+    return json.dumps(kept, sort_keys=True)
 
 
 def request_for(
@@ -96,17 +118,29 @@ def request_for(
     from trainer.model.build import encoder_config
 
     encoder = encoder_config(config.model, tasks=tasks, vocabulary_size=vocabulary_size)
+    sizes = tuple(len(task.classes) for task in tasks)
+    return request_of(config, encoder=encoder_json(encoder), sizes=sizes, cuda=cuda)
+
+
+def request_of(config: Config, *, encoder: str, sizes: tuple[int, ...], cuda: bool = True) -> PlanRequest:
+    """As `request_for`, of an encoder that is known by its `encoder_json`."""
     optimization = config.optimization
     return PlanRequest(
-        encoder=encoder_json(encoder),
+        encoder=encoder,
         rows=config.micro_batch_size,
         length=config.model.max_sequence_length,
-        sizes=tuple(len(task.classes) for task in tasks),
+        sizes=sizes,
         pooling=config.model.pooling,
         precision="fp16" if config.training.fp16 and cuda else "fp32",
-        optimizer="adafactor" if optimization.optimizer == "Adafactor" else "adamw_fused",
+        optimizer=_optimizer(config),
         attention="sdpa" if optimization.memory_efficient_attention else "eager",
         checkpointing=optimization.gradient_checkpointing,
         accumulated=config.accumulation_steps > 1,
         software=Software(cuda=cuda, workspace_bytes=CUBLAS_WORKSPACE if cuda else 0),
     )
+
+
+def _optimizer(config: Config) -> OptimizerKind:
+    if config.optimization.optimizer == "Adafactor":
+        return "adafactor"
+    return "adamw_offload" if config.optimization.cpu_offload else "adamw_fused"
