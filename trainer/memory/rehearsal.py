@@ -123,10 +123,9 @@ class _Rehearsal:
     def _once(self, step: TrainStep) -> int:
         """One optimizer step; returns the bytes of its gradients."""
         with _mark_backward(self.tape):
-            loss = step.gradients(self._batches(), [1.0] * len(self.request.sizes))
+            step.gradients(self._batches(), [1.0] * len(self.request.sizes))
         gradients = sum(rounded(grad.untyped_storage().nbytes()) for grad in self._gradients())
         step.update()
-        del loss
         return gradients
 
     def _gradients(self) -> Iterator[torch.Tensor]:
