@@ -114,7 +114,9 @@ def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | N
     virtual = wanted is not None and wanted.virtual
     found = None if virtual else _probe(engine)["cuda"]
     audience.say(_card_line(wanted, found))
-    for line in unheeded(space.base_config().config, device="cuda" if found else "cpu"):
+    for line in unheeded(
+        space.base_config().config, device="virtual" if virtual else "cuda" if found else "cpu"
+    ):
         audience.say(line)
     return wanted if found or virtual else None
 

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from trainer.errors import UserError
 from trainer.files import write_json
+from trainer.offload import Offloaded
 
 LAST = "last"
 _WEIGHTS = "model.safetensors"
@@ -111,7 +112,13 @@ def load_state(directory: Path) -> dict[str, Any]:
 
 
 def load_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """Put a saved `state_dict` into `optimizer`, whose state is allocated already, without a second copy."""
+    """Put a saved `state_dict` into `optimizer`, whose state is allocated already, without a second copy.
+
+    The model's weights must be loaded before.
+    """
+    if isinstance(optimizer, Offloaded):  # its state is not on the card
+        optimizer.load_state_dict(saved)
+        return
     for group, stored in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         group.update({key: value for key, value in stored.items() if key != "params"})
         for parameter, index in zip(group["params"], stored["params"], strict=True):

@@ -24,6 +24,11 @@ _CIRCUMSTANCES = {
         *("cache_dir", "num_workers", "pin_memory", "prefetch_factor"),
     },
     "callbacks": {"tensorboard_log_dir", "monitor_gpu_memory"},
+    # How an effective batch is cut up and where its step is made; its size counts (`identity_of`).
+    "training": {
+        *("batch_size", "gradient_accumulation_steps", "effective_batch_size", "auto_batch_size"),
+    },
+    "optimization": {"gradient_checkpointing", "cpu_offload"},
 }
 
 
@@ -66,6 +71,7 @@ def find_continuation(config: Config, *, identity: str, checkpoints: Path) -> Co
 def identity_of(config: Config, rows: RowSet) -> str:
     """Everything a continuation must share with its checkpoint, as JSON."""
     settings = config.model_dump(mode="json")
+    settings["training"]["examples per step"] = config.effective_batch_size
     for section, keys in _CIRCUMSTANCES.items():
         for key in keys:
             settings[section].pop(key)

@@ -19,9 +19,10 @@ from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
 from trainer.journal import Journal
+from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop, Parts
 from trainer.loss import MultiTaskLoss, class_weights
-from trainer.memory.card import Card, open_card
+from trainer.memory.card import Card, open_card, present_card
 from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, has_efficient_attention
 from trainer.model.classifier import Classifier
@@ -58,6 +59,8 @@ def run(
         CallbackFailed: a user callback raised.
     """
     ready = prepare(config)
+    layout = lay_out(ready, spec=spec_of(card, present_card(card.index or 0 if card else 0)))
+    config = layout.config
     experiment = Experiment(directory or new_directory(config, now=datetime.now()), config)
     identity = identity_of(config, ready.rows)
     continuation = find_continuation(config, identity=identity, checkpoints=experiment.checkpoints)
@@ -68,16 +71,21 @@ def run(
         open_card(card) as opened,
     ):
         # Who takes reports is running many of these, and says it once for all.
-        for line in unheeded(config, device=opened.device.type) if report is None else ():
+        for line in unheeded(ready.config, device=layout.device) if report is None else ():
             journal.say(line)
-        making = _Run(experiment, ready, opened, journal)
+        for line in layout.notes:
+            journal.say(line)
+        making = _Run(experiment, ready, opened, journal, layout=layout)
         return making.outcome(report, continuation or Progress(identity=identity))
 
 
 class _Run:
     """One run in the making: builds the parts, lets the loop run, writes what is left behind."""
 
-    def __init__(self, experiment: Experiment, ready: Preparation, card: Card, journal: Journal) -> None:
+    def __init__(
+        self, experiment: Experiment, ready: Preparation, card: Card, journal: Journal, *, layout: Layout
+    ) -> None:
+        self.layout = layout
         self.experiment = experiment
         self.config = experiment.config
         self.ready = ready
@@ -90,6 +98,7 @@ class _Run:
         """Train and finish; the two faults that end a trial become its status."""
         try:
             try:
+                self._require_room()
                 loop = self.loop = self._build(report)
                 self._start(loop, start)
                 status: Status = loop.run()
@@ -103,6 +112,18 @@ class _Run:
             return replace(ended, needed_bytes=error.needed_bytes)
         except NonFinite as error:
             return self._outcome("nonfinite", error=str(error))
+
+    def _require_room(self) -> None:
+        """A plan whose tensors alone pass the card is not worth starting."""
+        fitting = self.layout.fitting
+        if fitting is None or fitting.verdict != "no":
+            return
+        needed, limit = fitting.needed_bytes, fitting.limit_bytes
+        short = f"{(needed - limit) / 2**20:.0f} MiB more than the {limit / 2**20:.0f} MiB there are"
+        message = (
+            f"{self.card.name} is too small: even micro-batches of one, with every measure, need {short}"
+        )
+        raise OutOfMemory(message, needed_bytes=needed, limit_bytes=limit)
 
     def _build(self, report: Report | None) -> Loop:
         config, rows = self.config, self.rows
@@ -144,7 +165,7 @@ class _Run:
             loss = MultiTaskLoss(
                 self.rows.tasks, weights=weights, label_smoothing=config.training.label_smoothing
             )
-            optimizer = build_optimizer(model, config)
+            optimizer = build_optimizer(model, config, host=self.card.host)
             prime(optimizer)
         except torch.OutOfMemoryError as error:
             recovery = Recovery(self.card, say=self.journal.say)
@@ -226,6 +247,7 @@ class _Run:
             "task_weights": {task.name: task.weight for task in self.rows.tasks},
             "device": str(self.card.device),
             "precision": loop.parts.step.precision.name,
+            "predicted_peak_bytes": self.layout.predicted_bytes,
             "peak_bytes": progress.peak_bytes,
             "oom_events": progress.oom_events,
             "scaler_skips": loop.parts.step.skipped,
@@ -251,6 +273,9 @@ class _Run:
             self.journal.fault(error)
         if self.loop:
             self.loop.note_progress()
+            line = self.layout.learn(self.loop.progress.peak_bytes)
+            if line:
+                self.journal.say(line)
         progress = self.loop.progress if self.loop else Progress()
         measures = [event["where"] for event in progress.oom_events]
         paths = {"config": "config.yaml", "metrics": "metrics.json", "checkpoints": "checkpoints"}
@@ -263,9 +288,10 @@ class _Run:
             best_step=progress.best_step,
             steps=progress.step,
             seconds=progress.seconds,
+            predicted_peak_bytes=self.layout.predicted_bytes,
             measured_peak_bytes=progress.peak_bytes,
             limit_bytes=self.card.limit_bytes,
-            measures=[f"smaller micro-batches from {where}" for where in measures],
+            measures=[*self.layout.notes, *(f"smaller micro-batches from {where}" for where in measures)],
             oom_events=progress.oom_events,
             paths=paths,
             test=test or {},

@@ -8,8 +8,10 @@ from typing import Any
 
 from trainer.config.schema import Config, DataConfig
 
-CPU = frozenset({"cpu"})
-EVERYWHERE = frozenset({"cpu", "cuda"})
+#: cpu: no card limits the run; virtual: the CPU plays one; cuda: a real one
+HOST = frozenset({"cpu"})
+NO_GPU = HOST | {"virtual"}
+EVERYWHERE = NO_GPU | {"cuda"}
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,9 @@ def _true(value: Any) -> bool:
 def rules() -> dict[str, Rule]:
     """Key path -> when it has no effect. pin_memory is not among them: nothing a CPU does not do is lost."""
     return {
-        "training.fp16": Rule(CPU, _true, "is not used on the CPU: arithmetic is float32"),
-        "training.auto_batch_size": Rule(
-            EVERYWHERE, _true, "is not used: micro-batches start at training.batch_size and shrink as needed"
-        ),
-        "optimization.cpu_offload": Rule(
-            EVERYWHERE, _true, "is not used: the optimizer's state stays with the model"
-        ),
+        "training.fp16": Rule(NO_GPU, _true, "is not used on the CPU: arithmetic is float32"),
+        "training.auto_batch_size": Rule(HOST, _true, "is not used: no card limits the micro-batch here"),
+        "optimization.cpu_offload": Rule(HOST, _true, "is not used: all of it is in CPU memory here"),
         "data.num_workers": Rule(
             EVERYWHERE, lambda value: value > 0, "is not used: the run's own process makes tokens and batches"
         ),
@@ -47,7 +45,7 @@ def rules() -> dict[str, Rule]:
 
 
 def unheeded(config: Config, *, device: str) -> list[str]:
-    """One line for every setting that this run will not honour; `device` is cpu or cuda."""
+    """One line for every setting that this run will not honour; `device` is cpu, virtual or cuda."""
     lines = []
     for path, rule in rules().items():
         section, _, key = path.partition(".")

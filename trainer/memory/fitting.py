@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from trainer.config.schema import Config
-from trainer.memory.request import request_of
+from trainer.memory.request import PlanRequest, request_of
 
 if TYPE_CHECKING:
     from trainer.memory.card import CardSpec
@@ -51,15 +51,16 @@ class Rung:
 class Fitting:
     """The rung taken and what it is planned to need.
 
-    config: with the rung applied. predicted_bytes: comparable to what the card measures. needed_bytes:
-    that with the margin the plan asks for. verdict: fits; tight (within the card, but not with the
-    margin: worth trying, recovery is there); no (the tensors alone pass the card). measures: what was
-    changed to make it fit, for a person.
+    config: with the rung applied. planned_bytes: the peak of tensors, as the card measures it.
+    predicted_bytes: that, calibrated. needed_bytes: what the card must have, margin included. verdict:
+    fits; tight (within the card, but not with the margin: worth trying, recovery is there); no (the
+    tensors alone pass the card). measures: what was changed to make it fit, for a person.
     """
 
     config: Config
     rung: Rung
     plan: Plan
+    planned_bytes: int
     predicted_bytes: int
     needed_bytes: int
     limit_bytes: int
@@ -96,14 +97,30 @@ def fit(
 
     calibration: measured over predicted peak of earlier runs of this kind on this card.
     """
-    fitting = None
-    for rung in ladder(config):
-        fitting = _judge(config, rung, _Question(shape, spec, planner, calibration))
-        if fitting.verdict == "fits":
-            return fitting
-    if fitting is None:
-        raise ValueError("a ladder has at least one rung")
-    return fitting
+    question = _Question(shape, spec, planner, calibration)
+    *upper, lowest = ladder(config)
+    last = _judge(config, lowest, question)
+    if last.verdict == "no":
+        return last
+    found = (_judge(config, rung, question) for rung in upper)
+    return next((fitting for fitting in found if fitting.verdict == "fits"), last)
+
+
+def largest_micro_batch(config: Config, *, shape: Shape, spec: CardSpec, planner: Planner) -> int:
+    """The largest micro-batch, up to the effective batch, whose plan fits; 1 where none does.
+
+    The effective batch whole is asked first: without accumulation no gradients wait during forward.
+    """
+    effective = config.effective_batch_size
+
+    def request(micro: int) -> PlanRequest:
+        training = {"batch_size": micro, "effective_batch_size": effective}
+        asked = _with(config, training=training)
+        return request_of(asked, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
+
+    if planner.plan(request(effective)).fits(spec):
+        return effective
+    return max(1, planner.largest_rows(request(1), card=spec, most=effective - 1))
 
 
 def ladder(config: Config) -> Iterator[Rung]:
@@ -137,19 +154,16 @@ def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
     request = request_of(applied, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
     plan = question.planner.plan(request)
     # A virtual card counts tensors and nothing else, so its plan needs no margin.
-    predicted, needed = (
-        (plan.tensor_peak_bytes, plan.tensor_peak_bytes)
-        if spec.virtual
-        else (plan.peak_bytes, plan.needed_bytes)
-    )
-    floor = plan.tensor_peak_bytes if spec.virtual else plan.flushed_bytes
-    needed, floor = round(needed * factor), round(floor * factor)
+    planned = plan.tensor_peak_bytes if spec.virtual else plan.allocated_bytes
+    needed = round(factor * (planned if spec.virtual else plan.needed_bytes))
+    floor = round(factor * (planned if spec.virtual else plan.flushed_bytes))
     limit = spec.limit_bytes
     return Fitting(
         config=applied,
         rung=rung,
         plan=plan,
-        predicted_bytes=round(predicted * factor),
+        planned_bytes=planned,
+        predicted_bytes=round(planned * factor),
         needed_bytes=needed,
         limit_bytes=limit,
         verdict="fits" if needed <= limit else "tight" if floor <= limit else "no",

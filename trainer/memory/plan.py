@@ -78,8 +78,9 @@ class Planner:
         if found is not None:
             return found
         law = self._laws.get(_family(request))
-        known = law is not None and request.rows >= LAW_ROWS[0]
-        return self._keep(request, law.trace(request.rows) if law and known else _rehearse(request))
+        if law is not None and request.rows >= LAW_ROWS[0]:
+            return self._keep(request, law.trace(request.rows))
+        return self._keep(request, _rehearse(request, [request.rows])[request.rows])
 
     def plans(self, request: PlanRequest, *, rows: Sequence[int]) -> dict[int, Plan]:
         """Plans of `request` at several micro-batches; three traces serve any number of them."""
@@ -106,9 +107,8 @@ class Planner:
         """How the trace of `request` follows from its rows; None where it follows no law."""
         family = _family(request)
         if family not in self._laws:
-            traces = {rows: _rehearse(replace(request, rows=rows)) for rows in LAW_ROWS}
             try:
-                self._laws[family] = RowLaw(traces)
+                self._laws[family] = RowLaw(_rehearse(request, LAW_ROWS))
             except NotAffine:
                 self._laws[family] = None
         return self._laws[family]
@@ -122,7 +122,7 @@ class Planner:
 
 def plan(request: PlanRequest) -> Plan:
     """Trace the step of `request` and replay it through the allocator."""
-    return plan_of(request, _rehearse(request))
+    return plan_of(request, _rehearse(request, [request.rows])[request.rows])
 
 
 def plan_of(request: PlanRequest, trace: Trace) -> Plan:
@@ -157,8 +157,8 @@ def _family(request: PlanRequest) -> PlanRequest:
     return replace(request, rows=0)
 
 
-def _rehearse(request: PlanRequest) -> Trace:
+def _rehearse(request: PlanRequest, rows: Sequence[int]) -> dict[int, Trace]:
     # Importing torch and transformers takes seconds, which a cached plan need not wait for.
-    from trainer.memory.rehearsal import rehearse
+    from trainer.memory.rehearsal import rehearse_rows
 
-    return rehearse(request)
+    return rehearse_rows(request, rows=rows)

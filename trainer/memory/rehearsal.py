@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -35,23 +35,31 @@ def rehearse(request: PlanRequest) -> Trace:
 
     No weights are read or allocated.
     """
+    return rehearse_rows(request, rows=[request.rows])[request.rows]
+
+
+def rehearse_rows(request: PlanRequest, *, rows: Sequence[int]) -> dict[int, Trace]:
+    """`rehearse` at several micro-batches, with one model and one optimizer for all."""
     with FakeTensorMode():
-        return _traced(request, _FakeMeter)
+        return _traced(request, rows, _FakeMeter)
 
 
 def measure(request: PlanRequest) -> Trace:
     """The same step over real tensors on the CPU: what `rehearse` is checked against."""
-    return _traced(request, LiveMeter)
+    return _traced(request, [request.rows], LiveMeter)[request.rows]
 
 
-def _traced(request: PlanRequest, make_meter: Callable[..., LiveMeter]) -> Trace:
+def _traced(
+    request: PlanRequest, rows: Sequence[int], make_meter: Callable[..., LiveMeter]
+) -> dict[int, Trace]:
     software = request.software
     patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
     tape = _Tape()
     with _quiet(), patches:
         model = random_model(request)
         with make_meter(sink=tape.write) as meter:
-            return _Rehearsal(request, model, meter, tape).run()
+            rehearsal = _Rehearsal(request, model, meter, tape)
+            return {number: rehearsal.trace(number) for number in rows}
 
 
 def random_model(request: PlanRequest) -> Classifier:
@@ -89,49 +97,54 @@ class _FakeMeter(LiveMeter):  # type: ignore[no-untyped-call]  # torch's own
 
 
 class _Rehearsal:
-    """Builds the step's parts in the order a run does, and runs it once."""
+    """Builds the step's parts in the order a run does, and runs it."""
 
     def __init__(self, request: PlanRequest, model: Classifier, meter: LiveMeter, tape: _Tape) -> None:
         self.request = request
         self.model = model
         self.meter = meter
         self.tape = tape
-
-    def run(self) -> Trace:
-        meter, tape = self.meter, self.tape
-        meter.count([*self.model.parameters(), *self.model.buffers()])
-        weights = meter.live_bytes
-        self.model.train()
-        step = self._step()
-        if self.request.software.primed:
-            prime(step.optimizer)
+        meter.count([*model.parameters(), *model.buffers()])
+        self._weights = meter.live_bytes
+        model.train()
+        self._step = self._made()
+        if request.software.primed:
+            prime(self._step.optimizer)
         else:
-            self._once(step)
-        state, start = meter.live_bytes - weights, len(tape.changes)
-        tape.backward = None
-        gradients = self._once(step)
+            self._once(request.rows)
+        self._state = meter.live_bytes - self._weights
+        self._fixed = in_order(tape.changes)
+        self._next = 1 + max(number for number, _ in tape.changes)
+
+    def trace(self, rows: int) -> Trace:
+        """One more step, with micro-batches of `rows`."""
+        tape = self.tape
+        start, tape.backward = len(tape.changes), None
+        gradients = self._once(rows)
         middle = tape.backward or start
+        # Storages are numbered on from step to step; in a trace every step is the first.
+        shift = min(number for number, _ in tape.changes[start:]) - self._next
         return Trace(
-            weights_bytes=weights,
+            weights_bytes=self._weights,
             gradients_bytes=gradients,
-            optimizer_bytes=state,
-            fixed=in_order(tape.changes[:start]),
-            forward=in_order(tape.changes[start:middle]),
-            backward=in_order(tape.changes[middle:]),
+            optimizer_bytes=self._state,
+            fixed=self._fixed,
+            forward=in_order([(number - shift, size) for number, size in tape.changes[start:middle]]),
+            backward=in_order([(number - shift, size) for number, size in tape.changes[middle:]]),
         )
 
-    def _once(self, step: TrainStep) -> int:
+    def _once(self, rows: int) -> int:
         """One optimizer step; returns the bytes of its gradients."""
         with _mark_backward(self.tape):
-            step.gradients(self._batches(), [1.0] * len(self.request.sizes))
+            self._step.gradients(self._batches(rows), [1.0] * len(self.request.sizes))
         gradients = sum(rounded(grad.untyped_storage().nbytes()) for grad in self._gradients())
-        step.update()
+        self._step.update()
         return gradients
 
     def _gradients(self) -> Iterator[torch.Tensor]:
         return (p.grad for p in self.model.parameters() if p.grad is not None)
 
-    def _step(self) -> TrainStep:
+    def _made(self) -> TrainStep:
         sizes = self.request.sizes
         tasks = [Task(str(index), tuple(map(str, range(size))), 1.0) for index, size in enumerate(sizes)]
         loss = MultiTaskLoss(tasks, weights=[[1.0] * size for size in sizes], label_smoothing=0.0)
@@ -143,11 +156,11 @@ class _Rehearsal:
         precision = Precision("cpu", _DTYPES[self.request.precision])
         return TrainStep(self.model, loss, optimizer, scaler, precision, max_grad_norm=1.0)
 
-    def _batches(self) -> list[Batch]:
-        return [self._batch() for _ in range(2 if self.request.accumulated else 1)]
+    def _batches(self, rows: int) -> list[Batch]:
+        return [self._batch(rows) for _ in range(2 if self.request.accumulated else 1)]
 
-    def _batch(self) -> Batch:
-        rows, length = self.request.rows, self.request.length
+    def _batch(self, rows: int) -> Batch:
+        length = self.request.length
         mask_BL = torch.ones((rows, length), dtype=torch.int64)
         mask_BL[0, -1] = 0  # a batch without padding would need no mask, and less memory
         ids_BL = torch.zeros((rows, length), dtype=torch.int64)

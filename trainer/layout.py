@@ -1,0 +1,114 @@
+"""A configuration laid onto the card of this run: rules for small cards, the plan, the ladder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.config.schema import Config
+from trainer.data.splits import cache_directory
+from trainer.memory.calibration import WARN_RATIO, Calibration, calibration_key
+from trainer.memory.fitting import Fitting, Shape, fit, largest_micro_batch, small_card_rules
+from trainer.memory.plan import Planner
+from trainer.memory.plan_cache import PlanCache
+from trainer.memory.request import encoder_json
+from trainer.model.build import encoder_config
+
+if TYPE_CHECKING:
+    from trainer.memory.card import CardSpec
+    from trainer.preparation import Preparation
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a run lies on its card. config: what is trained and saved. fitting None: no card limits it.
+
+    notes: what the card changed, a line each.
+    """
+
+    config: Config
+    notes: tuple[str, ...] = ()
+    fitting: Fitting | None = None
+    calibration: Calibration | None = None
+    key: str = ""
+
+    @property
+    def device(self) -> str:
+        """cpu without a card, else virtual or cuda."""
+        return self.key.split(" | ")[0] or "cpu"
+
+    @property
+    def predicted_bytes(self) -> int | None:
+        """The planned peak of tensors on the card."""
+        return self.fitting.predicted_bytes if self.fitting else None
+
+    def learn(self, measured_bytes: int | None) -> str | None:
+        """Hold the plan against the measured peak; a line for a person where it was far too low."""
+        if self.fitting is None or self.calibration is None or not measured_bytes:
+            return None
+        predicted = self.fitting.planned_bytes
+        ratio = self.calibration.learn(self.key, predicted_bytes=predicted, measured_bytes=measured_bytes)
+        if ratio <= WARN_RATIO:
+            return None
+        there, planned = measured_bytes / GIB, predicted / GIB
+        return (
+            f"Warning: {there:.2f} GiB were used where {planned:.2f} were planned; later plans allow for it"
+        )
+
+
+def lay_out(ready: Preparation, *, spec: CardSpec | None) -> Layout:
+    """Plan `ready` on `spec`; traces a training step unless its plan is cached."""
+    if spec is None:
+        return Layout(without_offload(ready.config))
+    config, notes = small_card_rules(ready.config, spec)
+    shape = shape_of(ready, config)
+    plans = plans_directory(config)
+    planner = Planner(PlanCache(plans))
+    if config.training.auto_batch_size:
+        config, note = _largest(config, shape, spec, planner)
+        notes = (*notes, note)
+    precision = "fp16" if config.training.fp16 and not spec.virtual else "fp32"
+    key = calibration_key(device="virtual" if spec.virtual else "cuda", card=spec.name, precision=precision)
+    calibration = Calibration(plans / "calibration.json")
+    factor = calibration.factor(key)
+    fitting = fit(config, shape=shape, spec=spec, planner=planner, calibration=factor)
+    return Layout(fitting.config, (*notes, *fitting.measures), fitting, calibration, key)
+
+
+def without_offload(config: Config) -> Config:
+    """Where there is no card, everything is in host memory already."""
+    return config.model_copy(
+        update={"optimization": config.optimization.model_copy(update={"cpu_offload": False})}
+    )
+
+
+def shape_of(ready: Preparation, config: Config) -> Shape:
+    """What of the run's model decides its memory; reads no weights."""
+    encoder = encoder_config(config.model, tasks=ready.rows.tasks, vocabulary_size=len(ready.tokenizer))
+    return Shape(encoder_json(encoder), tuple(len(task.classes) for task in ready.rows.tasks))
+
+
+def plans_directory(config: Config) -> Path:
+    """Where plans and calibration are kept between runs."""
+    return cache_directory(config) / "plans"
+
+
+def _largest(config: Config, shape: Shape, spec: CardSpec, planner: Planner) -> tuple[Config, str]:
+    micro = largest_micro_batch(config, shape=shape, spec=spec, planner=planner)
+    training = config.training.model_copy(
+        update={"batch_size": micro, "effective_batch_size": config.effective_batch_size}
+    )
+    found = config.model_copy(update={"training": training})
+    return found, f"auto_batch_size: micro-batches of {micro} are the largest that the plan allows"
+
+
+def spec_of(wanted: CardSpec | None, present: CardSpec | None) -> CardSpec | None:
+    """The card a run is held to: a virtual one, the device capped at what was wanted, or none."""
+    if wanted is not None and wanted.virtual:
+        return wanted
+    if present is None or wanted is None:
+        return present
+    return replace(wanted, limit_bytes=min(wanted.limit_bytes, present.limit_bytes))
