@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from trainer.memory.planned_optimizer import build_planned_optimizer, keep_gradi
 from trainer.memory.request import PlanRequest
 from trainer.memory.semantics import cuda_semantics
 from trainer.memory.trace import Trace, in_order
+from trainer.model.build import checkpoint_layers
 from trainer.model.classifier import Classifier
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
@@ -35,11 +37,14 @@ def rehearse(request: PlanRequest) -> Trace:
 
     No weights are read or allocated.
     """
-    return rehearse_rows(request, rows=[request.rows])[request.rows]
+    with FakeTensorMode():
+        return _traced(request, [request.rows], _FakeMeter)[request.rows]
 
 
 def rehearse_rows(request: PlanRequest, *, rows: Sequence[int]) -> dict[int, Trace]:
     """`rehearse` at several micro-batches, with one model and one optimizer for all."""
+    if not request.software.primed:  # the first step belongs to the trace, and has rows of its own
+        return {number: rehearse(replace(request, rows=number)) for number in rows}
     with FakeTensorMode():
         return _traced(request, rows, _FakeMeter)
 
@@ -69,8 +74,7 @@ def random_model(request: PlanRequest) -> Classifier:
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": request.attention}
     net = AutoModelForSequenceClassification.from_config(config, **arguments)
-    if request.checkpointing:
-        net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    checkpoint_layers(net, request.checkpointing)
     return Classifier(net, sizes=request.sizes, pooling=request.pooling)
 
 

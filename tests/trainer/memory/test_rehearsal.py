@@ -14,8 +14,9 @@ from trainer.data.tasks import Task
 from trainer.loss import MultiTaskLoss
 from trainer.memory.meter import LiveMeter
 from trainer.memory.planned_optimizer import build_planned_optimizer
-from trainer.memory.rehearsal import measure, rehearse
+from trainer.memory.rehearsal import measure, rehearse, rehearse_rows
 from trainer.memory.request import OptimizerKind, PlanRequest, PrecisionName, Software
+from trainer.model.build import checkpoint_layers
 from trainer.model.classifier import Classifier
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
@@ -26,8 +27,7 @@ HOST = Software(cuda=False)
 def measured_peak(request: PlanRequest) -> int:
     """The same step over real tensors on the CPU; one padded token, so that there is a mask."""
     net = AutoModelForSequenceClassification.from_config(bert(), attn_implementation=request.attention)
-    if request.checkpointing:
-        net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    checkpoint_layers(net, request.checkpointing)
     model = Classifier(net, sizes=request.sizes, pooling=request.pooling).train()
     dtype = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[request.precision]
     with LiveMeter() as meter:
@@ -82,6 +82,13 @@ def test_the_fake_step_allocates_and_frees_what_the_real_one_does() -> None:
 def test_two_rehearsals_give_the_same_trace() -> None:
     request = replace(small_request(), precision="fp16", checkpointing=True, accumulated=True)
     assert rehearse(request) == rehearse(request)
+
+
+@pytest.mark.parametrize("primed", [True, False])
+def test_steps_rehearsed_with_one_model_are_as_if_each_had_its_own(primed: bool) -> None:
+    request = replace(small_request(), software=Software(primed=primed))
+    found = rehearse_rows(request, rows=(3, 2, 7))
+    assert found == {rows: rehearse(replace(request, rows=rows)) for rows in (3, 2, 7)}
 
 
 def test_what_a_step_allocates_it_frees() -> None:
