@@ -12,7 +12,7 @@ from trainer.loop import Loop
 from trainer.runner import run
 
 
-class Diary(Callback):
+class Diary:
     """Writes every call into a file beside the run."""
 
     def _note(self, trainer: Loop, line: str) -> None:

@@ -57,7 +57,8 @@ def trained_logits(run_directory: Path, texts: list[str]) -> torch.Tensor:
     tokenizer = AutoTokenizer.from_pretrained(run_directory / "tokenizer")
     batch = tokenizer(texts, padding=True, truncation=True, max_length=32, return_tensors="pt")
     with torch.inference_mode():
-        return model(batch["input_ids"], batch["attention_mask"])
+        logits: torch.Tensor = model(batch["input_ids"], batch["attention_mask"])
+    return logits
 
 
 def assert_same_logits(run_directory: Path, exported: Path, texts: list[str]) -> None:

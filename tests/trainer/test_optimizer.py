@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytest
 import torch
 
+from trainer.checkpoint import load_optimizer
 from trainer.config.schema import Config, ModelConfig, OptimizationConfig, TrainingConfig
 from trainer.data.tasks import Task
 from trainer.model.build import build_model
@@ -69,12 +70,7 @@ def test_priming_changes_neither_weights_nor_the_first_steps(name: Literal["Adam
     assert_equal(fresh, primed)
     for _ in range(3):
         for model, optimizer in zip((fresh, primed), optimizers, strict=True):
-            torch.manual_seed(1)
-            model.eval()
-            ids_BL = torch.randint(1, 60, (4, 9))
-            model(ids_BL, torch.ones_like(ids_BL)).square().sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            step_once(model, optimizer)
         assert_equal(fresh, primed)
 
 
@@ -91,6 +87,36 @@ def test_priming_allocates_all_the_state_there_will_be(name: Literal["AdamW", "A
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     assert state_shapes(optimizer) == shapes
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"optimizer": "Adafactor"}, {"cpu_offload": True}],
+    ids=["AdamW", "Adafactor", "offloaded"],
+)
+def test_saved_state_put_back_gives_the_same_next_step(settings: dict[str, Any]) -> None:
+    config = Config(optimization=OptimizationConfig(**settings))
+    model = tiny()
+    optimizer = build_optimizer(model, config)
+    prime(optimizer)
+    step_once(model, optimizer)
+    saved, weights = copy.deepcopy(optimizer.state_dict()), copy.deepcopy(model.state_dict())
+    step_once(model, optimizer)
+    other = tiny()
+    continued = build_optimizer(other, config)
+    prime(continued)
+    other.load_state_dict(weights)
+    load_optimizer(continued, saved)
+    step_once(other, continued)
+    assert_equal(model, other)
+
+
+def step_once(model: Classifier, optimizer: torch.optim.Optimizer) -> None:
+    model.eval()
+    ids_BL = torch.arange(1, 37).reshape(4, 9)
+    model(ids_BL, torch.ones_like(ids_BL)).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def state_shapes(optimizer: torch.optim.Optimizer) -> list[dict[str, tuple[int, ...]]]:

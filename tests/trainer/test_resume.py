@@ -113,6 +113,15 @@ def test_two_interruptions_are_as_good_as_one(
     assert_same((run(config, directory=home), home), unbroken)
 
 
+def test_adafactor_is_continued(tmp_path: Path, config: Config) -> None:
+    factored = config.optimization.model_copy(update={"optimizer": "Adafactor"})
+    other = config.model_copy(update={"optimization": factored})
+    unbroken = run(other, directory=tmp_path / "unbroken"), tmp_path / "unbroken"
+    home = tmp_path / "broken"
+    run(other, directory=home, observer=Watcher(stop_at=EPOCH + 3))
+    assert_same((run(other, directory=home), home), unbroken)
+
+
 def test_patience_is_continued(tmp_path: Path, config: Config) -> None:
     callbacks = config.callbacks.model_copy(
         update={"early_stopping_mode": "max", "early_stopping_patience": 3}

@@ -50,8 +50,10 @@ def test_every_rule_is_about_a_key_there_is() -> None:
     [
         ({"training": {"fp16": False}}, "cpu", []),
         ({"training": {"fp16": True}}, "cpu", ["training.fp16"]),
+        ({"training": {"fp16": True}}, "virtual", ["training.fp16"]),
         ({"training": {"fp16": True}}, "cuda", []),
-        ({"training": {"fp16": False, "auto_batch_size": True}}, "cuda", ["training.auto_batch_size"]),
+        ({"training": {"fp16": False}, "optimization": {"cpu_offload": True}}, "virtual", []),
+        ({"training": {"fp16": False, "auto_batch_size": True}}, "cpu", ["training.auto_batch_size"]),
         (
             {"training": {"fp16": False}, "optimization": {"cpu_offload": True}},
             "cpu",
