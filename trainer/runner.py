@@ -24,7 +24,7 @@ from trainer.loop import Loop, Parts
 from trainer.loss import MultiTaskLoss, class_weights
 from trainer.memory.card import Card, open_card, present_card
 from trainer.memory.recovery import Recovery
-from trainer.model.build import build_model, has_efficient_attention
+from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
 from trainer.optimizer import build_optimizer, prime
 from trainer.outcome import Observer, Outcome, Report, Silent, Status
@@ -192,8 +192,7 @@ class _Run:
         if efficient and not has_efficient_attention(model.net.config):
             own = f"is not used: {model.net.config.model_type} has an attention of its own"
             self.journal.say(f"optimization.memory_efficient_attention {own}")
-        if self.config.optimization.gradient_checkpointing:
-            model.net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        checkpoint_layers(model.net, self.config.optimization.gradient_checkpointing)
         return self.card.adopt(model)
 
     def _finish(self, loop: Loop) -> dict[str, Any]:

@@ -17,6 +17,7 @@ Name = Annotated[str, Field(min_length=1)]
 
 Pooling = Literal["cls", "mean", "last4"]
 Scheduler = Literal["cosine", "linear", "polynomial", "constant"]
+Checkpointing = bool | Literal["selective"]
 ClassWeights = Literal["none", "sqrt", "balanced"]
 
 
@@ -105,7 +106,9 @@ class OptimizationConfig(Section):
     """The optimizer and what it may cost."""
 
     optimizer: Literal["AdamW", "Adafactor"] = Field("AdamW", description="the optimizer")
-    gradient_checkpointing: bool = Field(False, description="recompute activations in backward")
+    gradient_checkpointing: Checkpointing = Field(
+        False, description="recompute activations in backward; selective: of every other layer"
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="gradient clipping by global norm")
     memory_efficient_attention: bool = Field(True, description="scaled-dot-product attention, not eager")
     cpu_offload: bool = Field(False, description="keep optimizer state in CPU memory (GPU only)")

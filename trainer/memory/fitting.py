@@ -1,7 +1,7 @@
 """How one configuration is laid onto a card: the measures that make it fit and change no result.
 
-In order of cost: smaller micro-batches (while they still fill the card), gradient checkpointing,
-the optimizer's state in host memory, micro-batches down to a single example. The first rung of
+In order of cost: smaller micro-batches (while they still fill the card), selective, then full gradient
+checkpointing, the optimizer's state in host memory, micro-batches down to a single example. The first rung of
 that ladder whose plan fits is taken. See docs/decisions/0009.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from trainer.config.schema import Config
+from trainer.config.schema import Checkpointing, Config
 from trainer.memory.request import PlanRequest, request_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Rung:
     """One way to lay a configuration onto a card; offload: optimizer state in host memory."""
 
     micro_batch: int
-    checkpointing: bool
+    checkpointing: Checkpointing
     offload: bool
 
 
@@ -131,8 +131,10 @@ def ladder(config: Config) -> Iterator[Rung]:
     small = [micro for micro in _halves(asked) if micro < full]
     checkpointed = config.optimization.gradient_checkpointing
     offloaded = config.optimization.cpu_offload
-    ways = [(checkpointed, offloaded), (True, offloaded), (True, True)]
-    ways = list(dict.fromkeys(ways))
+    ways: list[tuple[Checkpointing, bool]] = [(checkpointed, offloaded)]
+    if not checkpointed:
+        ways.append(("selective", offloaded))
+    ways = list(dict.fromkeys([*ways, (True, offloaded), (True, True)]))
     for checkpointing, offload in ways:
         yield from (Rung(micro, checkpointing, offload) for micro in filled)
     yield from (Rung(micro, *ways[-1]) for micro in small)

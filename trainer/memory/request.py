@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedConfig
 
-    from trainer.config.schema import Config
+    from trainer.config.schema import Checkpointing, Config
     from trainer.data.tasks import Task
 
 PrecisionName = Literal["fp32", "fp16", "bf16"]
@@ -81,7 +81,7 @@ class PlanRequest:
     precision: PrecisionName = "fp32"
     optimizer: OptimizerKind = "adamw_fused"
     attention: Attention = "sdpa"
-    checkpointing: bool = False
+    checkpointing: Checkpointing = False
     accumulated: bool = False
     software: Software = field(default_factory=Software)
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from trainer.config.schema import ModelConfig
+from trainer.config.schema import Checkpointing, ModelConfig
 from trainer.errors import ConfigError, ModelError, Problem
 from trainer.model.classifier import Classifier
 from trainer.model.source import is_builtin, located
@@ -55,6 +55,8 @@ def load_tokenizer(model: ModelConfig, *, texts: Sequence[str]) -> PreTrainedTok
         tokenizer = AutoTokenizer.from_pretrained(located(model.name), use_fast=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"model.name: {model.name} has no usable tokenizer: {error}") from error
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up from config.json alone
+        raise ModelError(f"model.name: {model.name} has no usable tokenizer: no vocabulary (tokenizer.json)")
     if not tokenizer.is_fast:
         raise ModelError(f"model.name: {model.name} has only a slow tokenizer; a tokenizer.json is needed")
     return tokenizer
@@ -188,3 +190,10 @@ def _require_encoder(name: str, net: PreTrainedModel, loading: Mapping[str, Any]
             f"encoder, or have them in another shape ({encoder[0]}, …); its config.json and weights do not "
             "belong together"
         )
+
+
+def checkpoint_layers(net: PreTrainedModel, setting: Checkpointing) -> None:
+    """Recompute in backward what the encoder layers would keep: of every layer, or of every other one."""
+    if setting:
+        every = 2 if setting == "selective" else 1
+        net.activation_checkpointing_enable({"use_reentrant": False}, every_n_layers=every)
