@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.space import Space
-from trainer import read_rows, require_model, write_sample
+from trainer import exportable, read_rows, require_model, write_sample
 
 
 def preflight(space: Space, *, say: Callable[[str], None]) -> None:
@@ -19,6 +19,7 @@ def preflight(space: Space, *, say: Callable[[str], None]) -> None:
         say(note)
     config = space.base_config().config
     require_model(config.model.name)
+    _require_exportable(space)
     if space.sample is not None and config.data.train_path is not None:
         train = Path(config.data.train_path)
         if not train.exists():
@@ -26,3 +27,17 @@ def preflight(space: Space, *, say: Callable[[str], None]) -> None:
             say(f"Wrote {space.sample.rows} made-up comments to {train.parent} (see README.txt there)")
     for note in read_rows(config).notes:
         say(note)
+
+
+def _require_exportable(space: Space) -> None:
+    """A study must not find out at its end that its winner cannot be exported."""
+    if not space.finish.retrain:
+        return
+    model = space.base_config().config.model
+    searched = space.search.get("model.pooling")
+    choices = searched.choices if searched and searched.choices else [model.pooling]
+    refused = [str(pooling) for pooling in choices if not exportable(model.name, pooling=str(pooling))]
+    if refused:
+        key = ("search", "model.pooling", "choices") if searched else ("set",)
+        message = f"model.pooling {', '.join(refused)}: {model.name} cannot be exported to plain transformers"
+        raise space.problem_at(key, f"{message}; leave it out, or set finish.retrain: false")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.baseline import LabelledTexts as LabelledTexts
     from trainer.baseline import tfidf_baseline as tfidf_baseline
+    from trainer.callbacks import Callback as Callback
     from trainer.config.layers import ALIASES as ALIASES
     from trainer.config.layers import Layer as Layer
     from trainer.config.layers import Setting as Setting
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from trainer.memory.card import CardSpec as CardSpec
     from trainer.memory.card import parse_card as parse_card
     from trainer.memory.card import present_card as present_card
+    from trainer.model.source import exportable as exportable
     from trainer.model.source import require_model as require_model
     from trainer.outcome import Metrics as Metrics
     from trainer.outcome import Observer as Observer
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from trainer.unheeded import unheeded as unheeded
 
 _HOMES = {
+    "trainer.callbacks": ["Callback"],
     "trainer.baseline": ["LabelledTexts", "tfidf_baseline"],
     "trainer.config.layers": ["ALIASES", "Layer", "Setting", "document_layer", "flag_layer", "unknown_key"],
     "trainer.config.loader": [
@@ -112,7 +115,7 @@ _HOMES = {
     "trainer.export": ["export_model"],
     "trainer.files": ["write_json", "write_text"],
     "trainer.memory.card": ["CardSpec", "parse_card", "present_card"],
-    "trainer.model.source": ["require_model"],
+    "trainer.model.source": ["exportable", "require_model"],
     "trainer.outcome": ["Metrics", "Observer", "Outcome", "Report", "Silent", "Status"],
     "trainer.predict": ["Predictor"],
     "trainer.runner": ["run"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -9,6 +10,9 @@ from urllib.request import Request, urlopen
 from trainer.errors import ModelError
 
 TINY = "builtin:tiny"
+
+#: families whose layers are BERT's, to which `export` can add one that takes the mean
+MEAN_EXPORTS = frozenset({"bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta"})
 
 #: patience with the hub when a study starts
 HUB_TIMEOUT_S = 10.0
@@ -62,6 +66,30 @@ def cached(name: str) -> Path | None:
         return None
     snapshot = Path(found).parent
     return snapshot if _has_weights(snapshot) else None
+
+
+def exportable(name: str, *, pooling: str) -> bool:
+    """Whether a model trained with `pooling` can be written as plain transformers' own classes.
+
+    True as well where the model's family is not known yet (a hub id that is not in the cache).
+    """
+    if pooling == "mean":
+        family = _family(name)
+        return family is None or family in MEAN_EXPORTS
+    return pooling == "cls"
+
+
+def _family(name: str) -> str | None:
+    if is_builtin(name):
+        return "bert"
+    try:
+        settings = json.loads((Path(located(name)) / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ModelError(f"model.name: the config.json of {name} is not JSON: {error}") from error
+    found: str | None = settings.get("model_type")
+    return found
 
 
 def _looks_like_a_path(name: str) -> bool:
