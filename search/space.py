@@ -55,10 +55,19 @@ _FITTING = frozenset(
 _INDIFFERENT = {
     "data": ("cache_dir", "num_workers", "pin_memory", "prefetch_factor"),
     "callbacks": ("save_top_k", "save_best_only", "monitor_gpu_memory", "tensorboard_log_dir"),
-    "experiment": ("name", "output_dir", "log_level", "save_predictions", "checkpoint_interval_s"),
+    "experiment": (
+        "name",
+        "output_dir",
+        "log_level",
+        "save_predictions",
+        "checkpoint_interval_s",
+        "save_final_model",
+    ),
 }
 _DEFAULT_TRIALS = 30
-_TRIAL_ONLY = flag_layer({"data.test_path": None, "callbacks.save_top_k": 0})
+_TRIAL_ONLY = flag_layer(
+    {"data.test_path": None, "callbacks.save_top_k": 0, "experiment.save_final_model": False}
+)
 _ACCUMULATION = "training.gradient_accumulation_steps"
 _EFFECTIVE = "training.effective_batch_size"
 _SAME_IN_BOTH = ("enqueue", "sampler", "pruner", "finish", "card", "sample", "max_failures", "seed")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 #: what does not change a result, and so may differ between a checkpoint and the run that resumes it
 _CIRCUMSTANCES = {
-    "experiment": {"name", "output_dir", "log_level", "resume_from_checkpoint", "checkpoint_interval_s"},
+    "experiment": {
+        *("name", "output_dir", "log_level", "resume_from_checkpoint", "checkpoint_interval_s"),
+        *("save_final_model", "save_predictions"),
+    },
     "data": {
         *("train_path", "val_path", "test_path"),  # their content counts, by its fingerprint
         *("cache_dir", "num_workers", "pin_memory", "prefetch_factor"),

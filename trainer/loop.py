@@ -72,7 +72,7 @@ class Loop:
         self.journal = journal
         self.report = report
         self.progress = Progress()
-        self.selection = Selection(parts.config.callbacks, checkpoints=parts.experiment.checkpoints)
+        self.selection = Selection(parts.config, checkpoints=parts.experiment.checkpoints)
         self.recovery = Recovery(parts.card, say=journal.say)
         full = parts.config.model.max_sequence_length
         tokens = parts.config.micro_batch_size * full

@@ -200,8 +200,9 @@ class _Run:
         best = loop.selection.best(loop.progress)
         if best is not None:
             load_weights(best, model=loop.model)
-        state = {name: value.cpu() for name, value in loop.model.net.state_dict().items()}
-        write_whole(self.experiment.final_model, lambda path: torch.save(state, path))
+        if self.config.experiment.save_final_model:
+            state = {name: value.cpu() for name, value in loop.model.net.state_dict().items()}
+            write_whole(self.experiment.final_model, lambda path: torch.save(state, path))
         test = self._test(loop)
         if self.config.experiment.save_predictions:
             self._write_predictions(loop)
@@ -279,7 +280,9 @@ class _Run:
         measures = [event["where"] for event in progress.oom_events]
         paths = {"config": "config.yaml", "metrics": "metrics.json", "checkpoints": "checkpoints"}
         if status == "completed":
-            paths |= {"final_model": "final_model.pt", "summary": "training_summary.json"}
+            paths["summary"] = "training_summary.json"
+        if self.experiment.final_model.exists():
+            paths["final_model"] = "final_model.pt"
         return Outcome(
             status=status,
             directory=str(self.experiment.directory),

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from trainer.checkpoint import Progress, save_checkpoint
-from trainer.config.schema import CallbacksConfig
+from trainer.config.schema import Config
 from trainer.errors import NonFinite
 
 #: directories this module makes, and may drop
@@ -23,14 +23,16 @@ class Selection:
     """Judges evaluations by `early_stopping_metric` and keeps the weights of the `save_top_k` best.
 
     With `save_best_only` off the weights of every evaluation stay. While a run lasts the best
-    evaluation's are always there, also for `save_top_k: 0`: `final_model.pt` is made from them.
+    evaluation's are there, also for `save_top_k: 0`, wherever the run's end `needs_best`.
     """
 
-    def __init__(self, callbacks: CallbacksConfig, *, checkpoints: Path) -> None:
+    def __init__(self, config: Config, *, checkpoints: Path) -> None:
+        callbacks = config.callbacks
         self.metric = callbacks.early_stopping_metric
         self._sign = 1 if callbacks.early_stopping_mode == "max" else -1
         self._top_k = callbacks.save_top_k
         self._all = not callbacks.save_best_only
+        self._least = 1 if needs_best(config) else 0
         self._checkpoints = checkpoints
         self._resumable: set[str] = set()
 
@@ -54,7 +56,7 @@ class Selection:
         """Write the newest evaluation's weights if they are to stay; drop what no longer is."""
         name = self._name(progress.evaluations)
         ranked = sorted([*progress.kept.items(), (name, value)], key=lambda item: -self._sign * item[1])
-        staying = dict(ranked if self._all else ranked[: max(1, self._top_k)])
+        staying = dict(ranked if self._all else ranked[: max(self._least, self._top_k)])
         if name in staying:
             save_checkpoint(self._checkpoints / name, model=model, progress=progress, state=None)
         progress.kept = staying
@@ -69,8 +71,9 @@ class Selection:
         self.settle(progress)
 
     def best(self, progress: Progress) -> Path | None:
-        """Checkpoint of the best evaluation; None if there was no evaluation."""
-        return None if progress.best_step is None else self._checkpoints / self._name(progress.best_step)
+        """Checkpoint of the best evaluation; None if it was not kept or there was no evaluation."""
+        name = self._name(progress.best_step or 0)
+        return self._checkpoints / name if name in progress.kept else None
 
     def close(self, progress: Progress) -> None:
         """The run is complete and will not be resumed: leave exactly what the configuration asks for."""
@@ -87,6 +90,12 @@ class Selection:
 
     def _name(self, evaluation: int) -> str:
         return f"{'evaluation' if self._all else 'best'}-{evaluation:03d}"
+
+
+def needs_best(config: Config) -> bool:
+    """Whether the best evaluation's weights are used once the training has ended."""
+    experiment = config.experiment
+    return experiment.save_final_model or experiment.save_predictions or config.data.test_path is not None
 
 
 def _not_finite(name: str, progress: Progress, metrics: Mapping[str, float]) -> str:

@@ -140,6 +140,7 @@ class ExperimentConfig(Section):
     checkpoint_interval_s: float = Field(
         120.0, ge=0, description="least time between two checkpoints for resuming, taken after evaluations"
     )
+    save_final_model: bool = Field(True, description="write the best evaluation's weights to final_model.pt")
     save_predictions: bool = Field(False, description="write the best evaluation's predictions")
 
 

@@ -25,6 +25,7 @@ from trainer.memory.request import PlanRequest
 from trainer.memory.semantics import cuda_semantics
 from trainer.memory.trace import Trace, in_order
 from trainer.model.build import checkpoint_layers
+from trainer.model.build import has_efficient_attention
 from trainer.model.classifier import Classifier
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
@@ -61,7 +62,8 @@ def _traced(
     patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
     tape = _Tape()
     with _quiet(), patches:
-        model = random_model(request)
+        with make_meter():  # initialisation may ask for values too; what it allocates is not the step's
+            model = random_model(request)
         with make_meter(sink=tape.write) as meter:
             rehearsal = _Rehearsal(request, model, meter, tape)
             return {number: rehearsal.trace(number) for number in rows}
@@ -72,7 +74,8 @@ def random_model(request: PlanRequest) -> Classifier:
     settings = json.loads(request.encoder)
     settings["num_labels"] = sum(request.sizes)
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": request.attention}
+    attention = request.attention if has_efficient_attention(config) else "eager"
+    arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention}
     net = AutoModelForSequenceClassification.from_config(config, **arguments)
     checkpoint_layers(net, request.checkpointing)
     return Classifier(net, sizes=request.sizes, pooling=request.pooling)
