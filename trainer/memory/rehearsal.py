@@ -24,8 +24,7 @@ from trainer.memory.planned_optimizer import build_planned_optimizer, keep_gradi
 from trainer.memory.request import PlanRequest
 from trainer.memory.semantics import cuda_semantics
 from trainer.memory.trace import Trace, in_order
-from trainer.model.build import checkpoint_layers
-from trainer.model.build import has_efficient_attention
+from trainer.model.build import checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
@@ -62,8 +61,7 @@ def _traced(
     patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
     tape = _Tape()
     with _quiet(), patches:
-        with make_meter():  # initialisation may ask for values too; what it allocates is not the step's
-            model = random_model(request)
+        model = random_model(request)
         with make_meter(sink=tape.write) as meter:
             rehearsal = _Rehearsal(request, model, meter, tape)
             return {number: rehearsal.trace(number) for number in rows}
