@@ -23,7 +23,7 @@ from search.space_file import CardChoice
 from search.storage import masked, sqlite_url
 from search.study import StudyHandle, best_trial, open_study
 from search.worker import Workplace, count_states, search
-from trainer import CardSpec, Silent, UserError, parse_card, unheeded, write_json
+from trainer import CardSpec, Silent, UserError, parse_card, unheeded_settings, write_json
 
 #: in the study's directory: what was typed, for `retrain` and for the reader
 _ORIGIN = "origin.json"
@@ -114,7 +114,7 @@ def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | N
     virtual = wanted is not None and wanted.virtual
     found = None if virtual else _probe(engine)["cuda"]
     audience.say(_card_line(wanted, found))
-    for line in unheeded(
+    for line in unheeded_settings(
         space.base_config().config, device="virtual" if virtual else "cuda" if found else "cpu"
     ):
         audience.say(line)

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from trainer.outcome import Status as Status
     from trainer.predict import Predictor as Predictor
     from trainer.runner import run as run
-    from trainer.unheeded import unheeded as unheeded
+    from trainer.unheeded import unheeded_settings as unheeded_settings
 
 _HOMES = {
     "trainer.callbacks": ["Callback"],
@@ -119,7 +119,7 @@ _HOMES = {
     "trainer.outcome": ["Metrics", "Observer", "Outcome", "Report", "Silent", "Status"],
     "trainer.predict": ["Predictor"],
     "trainer.runner": ["run"],
-    "trainer.unheeded": ["unheeded"],
+    "trainer.unheeded": ["unheeded_settings"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -31,7 +31,7 @@ from trainer.outcome import Observer, Outcome, Report, Silent, Status
 from trainer.preparation import Preparation, prepare
 from trainer.schedule import build_schedule
 from trainer.step import Precision, TrainStep
-from trainer.unheeded import unheeded
+from trainer.unheeded import unheeded_settings
 
 if TYPE_CHECKING:
     from trainer.memory.card import CardSpec
@@ -71,7 +71,7 @@ def run(
         open_card(card) as opened,
     ):
         # Who takes reports is running many of these, and says it once for all.
-        for line in unheeded(ready.config, device=layout.device) if report is None else ():
+        for line in unheeded_settings(ready.config, device=layout.device) if report is None else ():
             journal.say(line)
         for line in layout.notes:
             journal.say(line)

@@ -44,7 +44,7 @@ def rules() -> dict[str, Rule]:
     }
 
 
-def unheeded(config: Config, *, device: str) -> list[str]:
+def unheeded_settings(config: Config, *, device: str) -> list[str]:
     """One line for every setting that this run will not honour; `device` is cpu, virtual or cuda."""
     lines = []
     for path, rule in rules().items():

@@ -34,7 +34,8 @@ def test_a_missing_sample_is_made_and_said(tmp_path: Path) -> None:
 
 
 def test_a_pooling_that_cannot_be_exported_is_refused_at_its_place(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"space\.yaml:\d+:\d+: model.pooling last4: .* finish.retrain: false"):
+    refusal = r"space\.yaml:\d+:\d+: model.pooling last4: .* finish.retrain: false"
+    with pytest.raises(UserError, match=refusal):
         preflight(space_with(tmp_path, "[cls, last4]"), say=lambda line: None)
     assert not (tmp_path / "data").exists()
 

@@ -9,7 +9,7 @@ import trainer
 from tests.trainer.runs import Watcher, make_config
 from trainer.config.schema import Config, key_paths
 from trainer.runner import run
-from trainer.unheeded import rules, unheeded
+from trainer.unheeded import rules, unheeded_settings
 
 SOURCES = Path(trainer.__file__).parent
 
@@ -69,12 +69,12 @@ def test_every_rule_is_about_a_key_there_is() -> None:
 def test_a_setting_without_effect_is_named(
     settings: dict[str, dict[str, object]], device: str, named: list[str]
 ) -> None:
-    lines = unheeded(Config.model_validate(settings), device=device)
+    lines = unheeded_settings(Config.model_validate(settings), device=device)
     assert [line.split()[0] for line in lines] == named
 
 
 def test_the_defaults_are_heeded_on_a_gpu() -> None:
-    assert unheeded(Config(), device="cuda") == []
+    assert unheeded_settings(Config(), device="cuda") == []
 
 
 def test_a_run_says_what_it_does_not_heed(tmp_path: Path) -> None:
