@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,18 +40,35 @@ class Table:
         return len(self.texts)
 
 
+@dataclass(frozen=True)
+class Content:
+    """A file's text, and the encoding it was found in: UTF-8, UTF-8 with BOM, or GB18030."""
+
+    text: str
+    encoding: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about how the file was read."""
+        return ("read as GB18030, because it is not UTF-8",) if self.encoding == "GB18030" else ()
+
+
 def read_table(path: Path) -> Table:
     """Read a JSON array or JSON Lines file (told apart by content), UTF-8 or GB18030.
 
     Raises `DataError` for the first thing wrong, with its line.
     """
-    content, notes = _decode(path, raw=_read_bytes(path))
-    pairs = list(
-        _array_rows(path, content) if content.lstrip().startswith("[") else _line_rows(path, content)
-    )
-    if not pairs:
-        raise DataError(f"no rows; expected {_REMEDY}", file=path)
-    rows = [_checked_row(path, line=line, value=value) for line, value in pairs]
+    content = read_content(path)
+    pairs = parse_values(path, content.text)
+    for line, value in pairs:
+        if problem := row_problem(value):
+            raise DataError(problem, file=path, line=line)
+    return table_of(path, pairs=pairs, notes=content.notes)
+
+
+def table_of(path: Path, *, pairs: Sequence[tuple[int, Any]], notes: tuple[str, ...] = ()) -> Table:
+    """The `Table` of (line, row) pairs in which `row_problem` finds nothing wrong."""
+    rows: list[dict[str, Any]] = [row for _, row in pairs]
     return Table(
         path=path,
         texts=[row["text"] for row in rows],
@@ -59,6 +77,25 @@ def read_table(path: Path) -> Table:
         notes=notes,
         fields=frozenset().union(*rows),
     )
+
+
+def read_content(path: Path) -> Content:
+    """The text of a file in UTF-8, with or without BOM, or GB18030.
+
+    Raises `DataError` for a file that cannot be read, with the line of a byte that is neither.
+    """
+    return _decode(path, raw=_read_bytes(path))
+
+
+def parse_values(path: Path, text: str) -> list[tuple[int, Any]]:
+    """(line, value) of each element of a JSON array or of JSON Lines, whatever the values are.
+
+    Raises `DataError` for what is not JSON, with its line, and for a file without rows.
+    """
+    pairs = list(_array_rows(path, text) if text.lstrip().startswith("[") else _line_rows(path, text))
+    if not pairs:
+        raise DataError(f"no rows; expected {_REMEDY}", file=path)
+    return pairs
 
 
 def label_matrix(table: Table, *, tasks: Sequence[Task]) -> Labels:
@@ -71,7 +108,10 @@ def label_matrix(table: Table, *, tasks: Sequence[Task]) -> Labels:
         for index, row in enumerate(table.rows):
             value = row.get(task.field)
             if value is not None:
-                labels_NT[index, column] = _label(value, task=task, place=(table.path, table.lines[index]))
+                label = class_number(value, task=task)
+                if label is None:
+                    raise DataError(label_problem(value, task), file=table.path, line=table.lines[index])
+                labels_NT[index, column] = label
     return labels_NT
 
 
@@ -109,16 +149,16 @@ def _read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _decode(path: Path, *, raw: bytes) -> tuple[str, tuple[str, ...]]:
+def _decode(path: Path, *, raw: bytes) -> Content:
     try:
-        return raw.decode("utf-8-sig"), ()
+        return Content(raw.decode("utf-8-sig"), "UTF-8 with BOM" if raw.startswith(BOM_UTF8) else "UTF-8")
     except UnicodeDecodeError as error:
         # `start` counts from behind a BOM; a BOM holds no line end, so the line is right all the same.
         line = raw.count(b"\n", 0, error.start) + 1
     if _is_mostly_utf8(raw):
         raise DataError("a byte that is not UTF-8; save the file as UTF-8", file=path, line=line)
     try:
-        return raw.decode("gb18030"), ("read as GB18030, because it is not UTF-8",)
+        return Content(raw.decode("gb18030"), "GB18030")
     except UnicodeDecodeError as error:
         raise DataError("neither UTF-8 nor GB18030; save the file as UTF-8", file=path, line=line) from error
 
@@ -178,15 +218,8 @@ def _after_separator(content: str, position: int) -> int:
     return position
 
 
-def _checked_row(path: Path, *, line: int, value: Any) -> dict[str, Any]:
-    problem = _row_problem(value)
-    if problem:
-        raise DataError(problem, file=path, line=line)
-    row: dict[str, Any] = value
-    return row
-
-
-def _row_problem(value: Any) -> str | None:
+def row_problem(value: Any) -> str | None:
+    """What keeps `value` from being a row, and the remedy; None: nothing does."""
     if not isinstance(value, dict):
         return f"a row must be a JSON object, not {_kind(value)}; expected {_REMEDY}"
     text = value.get("text")
@@ -213,16 +246,17 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "null")
 
 
-def _label(value: Any, *, task: Task, place: tuple[Path, int]) -> int:
+def class_number(value: Any, *, task: Task) -> int | None:
+    """The number of the class that a row gives by number or name; None: it is neither."""
     if isinstance(value, str) and value in task.classes:
         return task.classes.index(value)
     if type(value) is int and 0 <= value < len(task.classes):
         return value
-    path, line = place
-    raise DataError(_label_problem(value, task), file=path, line=line)
+    return None
 
 
-def _label_problem(value: Any, task: Task) -> str:
+def label_problem(value: Any, task: Task) -> str:
+    """Why `value` is no class of `task`, and the remedy."""
     classes = ", ".join(f"{index} {name}" for index, name in enumerate(task.classes))
     shown = json.dumps(value, ensure_ascii=False)
     if task.name == SINGLE and task.classes == tuple(str(index) for index in range(len(task.classes))):
