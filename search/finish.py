@@ -6,13 +6,14 @@ was interrupted goes on; one that is done for the same configuration is not done
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.engine.local import read_result
-from trainer import dump_config
+from trainer import dump_config, write_json
 
 if TYPE_CHECKING:
     from search.worker import Engine
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: below the study's directory
 FINAL = "final"
+#: below `final/`: the retraining is done, and is not done again after a crash in what follows
+_RETRAINED = "retrained.json"
 #: texts of the validation rows on which the reloaded model must agree with the trained one
 _CHECKED_TEXTS = 64
 
@@ -59,10 +62,8 @@ class FinalJob:
 
     def run(self, observer: Observer, report: Report) -> Final:
         """Do it; a retraining that did not complete is returned with its status and no model."""
-        from trainer import run
-
         home = Path(self.directory)
-        outcome = run(self.config, directory=home / "experiment", card=self.card, observer=observer)
+        outcome = self._retrained(home) or self._retrain(home, observer)
         if outcome.status != "completed":
             return self._final(outcome)
         baseline = self._baseline(observer) if self.config.data.test_path else {}
@@ -73,6 +74,24 @@ class FinalJob:
         }
         observer.say("Exporting, and loading the export back")
         return self._final(outcome, baseline=baseline, export=self._export(home, scores))
+
+    def _retrain(self, home: Path, observer: Observer) -> Outcome:
+        from trainer import run
+
+        outcome = run(self.config, directory=home / "experiment", card=self.card, observer=observer)
+        if outcome.status == "completed":
+            write_json(home / _RETRAINED, {"config": dump_config(self.config), "outcome": asdict(outcome)})
+        return outcome
+
+    def _retrained(self, home: Path) -> Outcome | None:
+        """What the retraining came to, if an earlier attempt got that far with this configuration."""
+        from trainer import Outcome
+
+        try:
+            found = json.loads((home / _RETRAINED).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return Outcome(**found["outcome"]) if found["config"] == dump_config(self.config) else None
 
     def _baseline(self, observer: Observer) -> dict[str, Any]:
         from trainer import LabelledTexts, read_rows, tfidf_baseline
