@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from search.attempt import Audience
 from search.console import open_audience
 from search.engine.job import ProbeJob
 from search.engine.local import LocalEngine
-from search.finish import FINAL, Final, FinalJob, finish
+from search.finish import FINAL, Final, FinalJob, finish, finished
 from search.interruption import Stop, interruption
 from search.preflight import preflight
 from search.report import StudyReport, summarise
+from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
 from search.space import Space, load_space
 from search.space_file import CardChoice
 from search.storage import masked, sqlite_url
@@ -31,7 +32,10 @@ _ORIGIN = "origin.json"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line says beside the space. settings: the --set values the space was read with."""
+    """What the command line says beside the space. settings: the --set values the space was read with.
+
+    rehearse: the CPU plays the space's card.
+    """
 
     studies_dir: Path = Path("studies")
     storage: str | None = None
@@ -39,6 +43,7 @@ class RunOptions:
     n_trials: int | None = None
     time_s: float | None = None
     finish: bool = True
+    rehearse: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -55,11 +60,17 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     directory = options.studies_dir / space.name
     with open_audience() as audience:
         preflight(space, say=audience.say)
-        handle = open_study(space, storage_url=options.storage or _sqlite(options.studies_dir, space.name))
-        _note_origin(directory, space, options)
         engine = LocalEngine()
-        card = _card(space, engine, audience)
-        workplace = Workplace(directory, engine, audience, card)
+        table = _table(space, engine, audience)
+        ask = Surveyor(engine, audience, table.planned)
+        room = _survey(space, table, ask=ask, say=audience.say)
+        url = options.storage or _sqlite(options.studies_dir, space.name)
+        handle = open_study(space, storage_url=url, room=room)
+        _note_origin(directory, space, options)
+        if room:
+            write_json(directory / ROOM_FILE, room.to_json())
+        rooms = RoomBook(space, room, ask=ask) if room else None
+        workplace = Workplace(directory, engine, audience, table.card, rooms=rooms)
         end = search(handle, workplace=workplace)
         final = None
         interrupted = end.interrupted
@@ -85,7 +96,7 @@ def retrain_study(name: str, *, studies_dir: Path) -> StudyReport:
             again = f"go on with cp-search run {space.path}"
             raise UserError(f"study {name} has no completed trial to retrain; {again}")
         engine = LocalEngine()
-        workplace = Workplace(directory, engine, audience, _card(space, engine, audience))
+        workplace = Workplace(directory, engine, audience, _table(space, engine, audience).card)
         final, interrupted = _finish(handle, workplace)
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
@@ -101,15 +112,41 @@ def _with_options(space: Space, options: RunOptions) -> Space:
     changes = {"trials": options.n_trials, "time_s": options.time_s}
     given = {key: value for key, value in changes.items() if value is not None}
     budget = space.budget.model_copy(update=given)
-    return replace(space, name=options.name or space.name, budget=budget)
+    card = rehearsed(space) if options.rehearse else space.card
+    return replace(space, name=options.name or space.name, budget=budget, card=card)
+
+
+def rehearsed(space: Space) -> CardChoice:
+    """The space's card, played by the CPU.
+
+    Raises:
+        ConfigError: the space names none.
+    """
+    if space.card is None or not (space.card.memory or space.card.name):
+        message = "--rehearse: the space names no card for the CPU to play; add card: {memory: 4GiB}"
+        raise space.problem_at(("card",), message)
+    return space.card.model_copy(update={"virtual": True})
 
 
 def _sqlite(studies_dir: Path, name: str) -> str:
     return sqlite_url(studies_dir / f"{name}.db")
 
 
-def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | None:
-    """The card every trial runs under; says so when the one the space is meant for is not here."""
+@dataclass(frozen=True)
+class _Table:
+    """The cards on the table.
+
+    card: what every trial runs under (None: whatever is here). planned: what memory is planned on, which may
+    be a card that is not here; None: the device that is. name: of that card; None: no card, no plan.
+    """
+
+    card: CardSpec | None
+    planned: CardSpec | None
+    name: str | None
+
+
+def _table(space: Space, engine: LocalEngine, audience: Audience) -> _Table:
+    """Which card there is and which is meant; says so when the one the space is meant for is not here."""
     wanted = _wanted(space.card)
     virtual = wanted is not None and wanted.virtual
     found = None if virtual else _probe(engine)["cuda"]
@@ -118,7 +155,18 @@ def _card(space: Space, engine: LocalEngine, audience: Audience) -> CardSpec | N
         space.base_config().config, device="virtual" if virtual else "cuda" if found else "cpu"
     ):
         audience.say(line)
-    return wanted if found or virtual else None
+    return _Table(wanted if found or virtual else None, wanted, wanted.name if wanted else found)
+
+
+def _survey(space: Space, table: _Table, *, ask: Ask, say: Callable[[str], None]) -> SpaceRoom | None:
+    """What of the space the card can hold, said in a few lines; None without a card."""
+    if table.name is None:
+        return None
+    say(f"Planning what {table.name} can hold of the space")
+    room = survey(space, card=table.name, ask=ask)
+    for line in room.lines(space):
+        say(line)
+    return room
 
 
 def _wanted(choice: CardChoice | None) -> CardSpec | None:
@@ -150,7 +198,6 @@ def _finish(handle: StudyHandle, workplace: Workplace) -> tuple[Final | None, bo
     if best is None:
         return None, False
     audience = workplace.audience
-    audience.say(f"Retraining trial {best.number} with the template {handle.space.finish.template}")
     job = FinalJob(
         config=handle.space.final_config(best.params),
         directory=str(workplace.directory / FINAL),
@@ -158,6 +205,13 @@ def _finish(handle: StudyHandle, workplace: Workplace) -> tuple[Final | None, bo
         facts={"study": handle.name, "trials": count_states(handle)},
         card=workplace.card,
     )
+    done = finished(job)
+    if done is not None:
+        audience.say(
+            f"The final model of trial {best.number} is there already; to make it anew, delete {job.directory}"
+        )
+        return done, False
+    audience.say(f"Retraining trial {best.number} with the template {handle.space.finish.template}")
     with interruption(audience.say) as stop:
         final = finish(job, engine=workplace.engine, observer=_Watcher(audience, stop))
     if final.status == "interrupted":

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 
 from search.methods import build_pruner, build_sampler
+from search.room import SpaceRoom, confined
 from search.storage import masked, open_storage, storage_errors
 
 if TYPE_CHECKING:
@@ -80,8 +81,11 @@ def best_trial(handle: StudyHandle) -> FrozenTrial | None:
     return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
-def open_study(space: Space, *, storage_url: str) -> StudyHandle:
+def open_study(space: Space, *, storage_url: str, room: SpaceRoom | None = None) -> StudyHandle:
     """Open the study `space.name`, or make it: direction, definition, known-good points.
+
+    The choices that `room` has no place for when the study is made are out of its space for good, so that
+    the space never changes under the trials.
 
     Raises:
         ConfigError: unknown sampler or pruner, wrong arguments, or a study of this name with another
@@ -102,7 +106,8 @@ def open_study(space: Space, *, storage_url: str) -> StudyHandle:
             _check_definition(study, space, storage_url=storage_url)
         study.sampler, study.pruner = sampler, pruner
         if ATTRIBUTE not in study.user_attrs:
-            _furnish(study, space)
+            _furnish(study, space, room)
+        space = confined(space, _trimmed(study))
     return StudyHandle(study, space, storage_url, created)
 
 
@@ -117,16 +122,25 @@ def _existing(name: str, storage: RDBStorage) -> Study | None:
     return optuna.load_study(study_name=name, storage=storage) if name in names else None
 
 
-def _furnish(study: Study, space: Space) -> None:
+def _trimmed(study: Study) -> dict[str, Any]:
+    """Key path -> choices that the study was made without."""
+    found: dict[str, Any] = json.loads(study.user_attrs[ATTRIBUTE]).get("room", {}).get("trimmed", {})
+    return found
+
+
+def _furnish(study: Study, space: Space, room: SpaceRoom | None) -> None:
     """Queue the known-good points, then say what the study was made from: the last act of making it.
 
     A study that was left half made has no attribute, and is furnished by the next run.
     """
     queued = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False)]
-    for point in space.enqueue:
+    trimmed = room.trimmed(space) if room else {}
+    for point in confined(space, trimmed).enqueue:
         if point not in queued:
             study.enqueue_trial(point)
     attribute = {"metric": METRIC, "definition": space.definition(), "versions": versions()}
+    if room:
+        attribute["room"] = {"card": room.card, "trimmed": trimmed, "planned": room.lines(space)}
     study.set_user_attr(ATTRIBUTE, json.dumps(attribute, ensure_ascii=False, sort_keys=True))
 
 

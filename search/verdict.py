@@ -9,7 +9,7 @@ model them want them all. See docs/decisions/0007-how-trials-end.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from optuna.trial import FrozenTrial, TrialState
@@ -22,6 +22,8 @@ GIB = 2**30
 MEMORY = "memory_gib"
 #: 1 when the loss was never finite, less the later it ceased to be; not above 0: it stayed so
 FINITE = "nonfinite"
+#: user attribute of a trial whose plan did not fit: it was never started
+PLANNED = "planned"
 #: attributes become columns of the dashboard: one line of this many characters at most
 _SHORT = 120
 
@@ -30,7 +32,8 @@ _SHORT = 120
 class Verdict:
     """What a study is told of a trial.
 
-    cause: one word (or "same as trial 3") why it is not simply complete. error: one line.
+    cause: one word (or "same as trial 3") why it is not simply complete. error: one line. planned: the
+    verdict is the plan's; nothing was started.
     """
 
     state: TrialState
@@ -38,7 +41,9 @@ class Verdict:
     cause: str | None = None
     error: str | None = None
     seconds: float = 0.0
+    predicted_bytes: int | None = None
     peak_bytes: int | None = None
+    planned: bool = False
     constraints: dict[str, float] = field(default_factory=dict)
     intermediate: dict[int, float] = field(default_factory=dict)
 
@@ -47,8 +52,11 @@ class Verdict:
         found: dict[str, Any] = {"seconds": round(self.seconds, 1)}
         if self.cause:
             found["cause"] = self.cause
-        if self.peak_bytes is not None:
-            found["peak_gib"] = round(self.peak_bytes / GIB, 3)
+        for name, peak in (("predicted_gib", self.predicted_bytes), ("peak_gib", self.peak_bytes)):
+            if peak is not None:
+                found[name] = round(peak / GIB, 3)
+        if self.planned:
+            found[PLANNED] = True
         if self.error and self.state == TrialState.FAIL:
             found["error"] = self.error[:_SHORT]
         return found
@@ -68,6 +76,11 @@ def judge(outcome: Outcome) -> Verdict:
         cause = "worker_lost" if outcome.error_kind == "lost" else "failed"
         return _told(outcome, TrialState.FAIL, cause=cause, constraints={})
     raise ValueError(f"a run that is {outcome.status} has not ended")
+
+
+def refused(outcome: Outcome) -> Verdict:
+    """What the study is told of a trial that was not started, because its plan does not fit."""
+    return replace(judge(outcome), planned=True)
 
 
 def repeat(earlier: FrozenTrial) -> Verdict | None:
@@ -112,6 +125,7 @@ def _told(
         cause=cause,
         error=outcome.error,
         seconds=outcome.seconds,
+        predicted_bytes=outcome.predicted_peak_bytes,
         peak_bytes=outcome.measured_peak_bytes,
         constraints=constraints,
     )

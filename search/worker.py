@@ -9,25 +9,28 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from filelock import FileLock, Timeout
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.aside import holds_work, move_aside
 from search.attempt import Attempt
 from search.attempt import Audience as Audience
+from search.engine.child import OUTCOME
 from search.engine.job import Job, TrainJob
 from search.engine.local import await_orphan, read_result
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
 from search.objective import suggest
+from search.room import RoomBook
 from search.storage import storage_errors
 from search.study import StudyHandle
 from search.study import best_trial as best_trial
-from search.verdict import Verdict, as_outcome, judge, repeat
-from trainer import Observer, Outcome, Report, TooManyFailures, UserError
+from search.verdict import PLANNED, Verdict, as_outcome, judge, refused, repeat
+from trainer import Observer, Outcome, Report, TooManyFailures, UserError, write_json
 
 if TYPE_CHECKING:
     from trainer import CardSpec, Config
@@ -39,6 +42,9 @@ STUDY_LOCK = ".study.lock"
 
 #: trials that are over, and count against the budget
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+#: suggestions in a row that the card cannot hold, after which there seems to be nothing else to suggest
+MOST_REFUSED = 100
 
 Reason = Literal["trials", "time", "exhausted", "interrupted"]
 
@@ -58,6 +64,7 @@ class Workplace:
     """Where and how trials are run: their parent directory, the engine, the card, who watches.
 
     directory: `studies/NAME`. make_job: what a child runs for a configuration, a directory and a card.
+    rooms: what the card can hold; None: no card.
     """
 
     directory: Path
@@ -65,6 +72,7 @@ class Workplace:
     audience: Audience
     card: CardSpec | None = None
     make_job: MakeJob = TrainJob
+    rooms: RoomBook | None = None
 
     def trial_directory(self, number: int) -> Path:
         """`studies/NAME/trial-0007`."""
@@ -75,7 +83,7 @@ class Workplace:
 class SearchEnd:
     """Why the search ended, and how many trials the study has by state (lower case).
 
-    reason: the budget's trials or time are used up, the sampler has nothing left, or Ctrl-C.
+    reason: the budget's trials or time are used up, the sampler has nothing left (that fits), or Ctrl-C.
     """
 
     reason: Reason
@@ -136,6 +144,7 @@ class Worker:
         self.workplace = workplace
         self.stop = stop
         self._failures = 0
+        self._refused = 0
         self._spent_s = sum(float(trial.user_attrs.get("seconds", 0)) for trial in handle.trials(*FINISHED))
         self._started = time.monotonic()
 
@@ -150,7 +159,7 @@ class Worker:
                 return "interrupted"
             if self._time_is_up():
                 return "time"
-            if self.handle.exhausted.is_set():
+            if self.handle.exhausted.is_set() or self._refused >= MOST_REFUSED:
                 return "exhausted"
             taken = self._take()
             if taken is None:
@@ -184,19 +193,36 @@ class Worker:
         return None
 
     def _take_new(self) -> tuple[Trial, FileLock] | None:
-        taken = sum(trial.state != TrialState.WAITING for trial in self.handle.trials())
-        limit = self.space.budget.trials
-        if limit is not None and taken >= limit:
+        taken = [trial for trial in self.handle.trials() if trial.state != TrialState.WAITING]
+        if self._is_enough(taken):
             return None
-        self.handle.seed_sampler(taken)
+        self.handle.seed_sampler(len(taken))
         trial = self.handle.study.ask()
-        lock = self._lock(trial.number)
+        return trial, self._lock_anew(trial.number)
+
+    def _lock_anew(self, number: int) -> FileLock:
+        """The lock on a trial that no worker had before: what lies in its directory is another study's."""
+        directory = self.workplace.trial_directory(number)
+        lock = self._lock(number)
+        if lock is not None and holds_work(directory):
+            await_orphan(directory)
+            lock.release()
+            moved = move_aside(directory, name=f"{directory.name}-of-an-earlier-study")
+            self.workplace.audience.say(f"Moved aside what an earlier study left: {moved}")
+            lock = self._lock(number)
         if lock is None:
             raise UserError(
-                f"{self.workplace.trial_directory(trial.number)} is in use by another study; "
-                "give this study another name or directory"
+                f"{directory} is in use by another study; give this study another name or directory"
             )
-        return trial, lock
+        return lock
+
+    def _is_enough(self, taken: list[FrozenTrial]) -> bool:
+        """Trials that the card cannot hold cost nothing: as many as the budget has are free."""
+        limit = self.space.budget.trials
+        if limit is None:
+            return False
+        free = min(limit, sum(PLANNED in trial.user_attrs for trial in taken))
+        return len(taken) - free >= limit
 
     def _lock(self, number: int) -> FileLock | None:
         """The lock on a trial, or None if a living worker holds it."""
@@ -212,13 +238,37 @@ class Worker:
     def _see_through(self, trial: Trial) -> None:
         """Bring a trial to its end, unless it is interrupted."""
         values = suggest(trial, self.space)
-        outcome = self._left_behind(trial) or self._known(trial) or self._run(trial, values)
+        outcome = self._ended(trial, values) or self._run(trial, values)
         if isinstance(outcome, Outcome) and outcome.status == "interrupted":
             return
         verdict = outcome if isinstance(outcome, Verdict) else judge(outcome)
         tell(self.handle, trial, verdict)
         self.workplace.audience.trial_ended(trial.number, verdict=verdict, best=best_trial(self.handle))
         self._count(verdict)
+
+    def _ended(self, trial: Trial, values: dict[str, Any]) -> Outcome | Verdict | None:
+        """How the trial ends without being run."""
+        return self._left_behind(trial) or self._refuse(trial, values) or self._known(trial)
+
+    def _refuse(self, trial: Trial, values: dict[str, Any]) -> Verdict | None:
+        """The verdict on a trial that the card cannot hold; None on one that may run, or did already."""
+        directory = self.workplace.trial_directory(trial.number)
+        if self.workplace.rooms is None or (directory / "checkpoints").is_dir():
+            return None
+        room = self.workplace.rooms.room(values)
+        if room.verdict != "no":
+            return None
+        outcome = Outcome(
+            "oom",
+            str(directory),
+            predicted_peak_bytes=room.predicted_bytes,
+            limit_bytes=room.limit_bytes,
+            needed_bytes=room.needed_bytes,
+            measures=list(room.measures),
+            error=f"not started: it {room.shortfall}, even with every measure",
+        )
+        write_json(directory / OUTCOME, asdict(outcome))
+        return refused(outcome)
 
     def _left_behind(self, trial: Trial) -> Outcome | None:
         """The outcome of a trial that had ended, but whose worker died before it told."""
@@ -256,6 +306,7 @@ class Worker:
         return outcome
 
     def _count(self, verdict: Verdict) -> None:
+        self._refused = self._refused + 1 if verdict.planned else 0
         self._failures = self._failures + 1 if verdict.state == TrialState.FAIL else 0
         if self._failures >= self.space.max_failures:
             raise TooManyFailures(

@@ -63,6 +63,14 @@ if TYPE_CHECKING:
     from trainer.memory.card import CardSpec as CardSpec
     from trainer.memory.card import parse_card as parse_card
     from trainer.memory.card import present_card as present_card
+    from trainer.memory.encoders import encoder_shape as encoder_shape
+    from trainer.memory.fit_options import FitOptions as FitOptions
+    from trainer.memory.fit_options import asks_for as asks_for
+    from trainer.memory.fit_options import plan_fit as plan_fit
+    from trainer.memory.fit_options import planned_card as planned_card
+    from trainer.memory.fit_table import Cell as Cell
+    from trainer.memory.fit_table import FitTable as FitTable
+    from trainer.memory.fit_table import Reach as Reach
     from trainer.model.source import exportable as exportable
     from trainer.model.source import require_model as require_model
     from trainer.outcome import Metrics as Metrics
@@ -72,6 +80,8 @@ if TYPE_CHECKING:
     from trainer.outcome import Silent as Silent
     from trainer.outcome import Status as Status
     from trainer.predict import Predictor as Predictor
+    from trainer.room import Room as Room
+    from trainer.room import plan_rooms as plan_rooms
     from trainer.runner import run as run
     from trainer.unheeded import unheeded_settings as unheeded_settings
 
@@ -115,9 +125,13 @@ _HOMES = {
     "trainer.export": ["export_model"],
     "trainer.files": ["write_json", "write_text"],
     "trainer.memory.card": ["CardSpec", "parse_card", "present_card"],
+    "trainer.memory.encoders": ["encoder_shape"],
+    "trainer.memory.fit_options": ["FitOptions", "asks_for", "plan_fit", "planned_card"],
+    "trainer.memory.fit_table": ["Cell", "FitTable", "Reach"],
     "trainer.model.source": ["exportable", "require_model"],
     "trainer.outcome": ["Metrics", "Observer", "Outcome", "Report", "Silent", "Status"],
     "trainer.predict": ["Predictor"],
+    "trainer.room": ["Room", "plan_rooms"],
     "trainer.runner": ["run"],
     "trainer.unheeded": ["unheeded_settings"],
 }

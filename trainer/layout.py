@@ -63,8 +63,12 @@ def lay_out(ready: Preparation, *, spec: CardSpec | None) -> Layout:
     """Plan `ready` on `spec`; traces a training step unless its plan is cached."""
     if spec is None:
         return Layout(without_offload(ready.config))
-    config, notes = small_card_rules(ready.config, spec)
-    shape = shape_of(ready, config)
+    return laid_out(ready.config, shape=shape_of(ready, ready.config), spec=spec)
+
+
+def laid_out(config: Config, *, shape: Shape, spec: CardSpec) -> Layout:
+    """`config` of a model of `shape` on `spec`: the rules, auto_batch_size, and the ladder."""
+    config, notes = small_card_rules(config, spec)
     plans = plans_directory(config)
     planner = Planner(PlanCache(plans))
     if config.training.auto_batch_size:

@@ -40,6 +40,9 @@ class RunFlags:
     no_finish: Annotated[bool, typer.Option("--no-finish", help="Search only: no retraining, no export.")] = (
         False
     )
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Let the CPU play the space's card, with its memory.")
+    ] = False
     gpu: Annotated[int | None, typer.Option(min=0, help="Use only this GPU, by its number.")] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be searched; start nothing.")
@@ -68,7 +71,17 @@ def _train_base(space: Space, flags: RunFlags) -> None:
     from search.preflight import preflight
 
     preflight(space, say=lambda line: typer.echo(line, err=True))
-    train_config(space.base_config().config, limits=Limits(gpu=flags.gpu), as_json=flags.json)
+    train_config(space.base_config().config, limits=_limits(space, flags), as_json=flags.json)
+
+
+def _limits(space: Space, flags: RunFlags) -> Limits:
+    """The space's card holds for its base configuration too."""
+    from search.run import rehearsed
+
+    card = rehearsed(space) if flags.rehearse else space.card
+    if card is None:
+        return Limits(gpu=flags.gpu)
+    return Limits(gpu=flags.gpu, card=card.memory or card.name, rehearse=card.virtual)
 
 
 def _search(space: Space, flags: RunFlags, *, settings: dict[str, Any]) -> None:
@@ -91,6 +104,7 @@ def _options(flags: RunFlags, settings: dict[str, Any]) -> RunOptions:
         n_trials=flags.n_trials,
         time_s=_seconds(flags.time),
         finish=not flags.no_finish,
+        rehearse=flags.rehearse,
         settings=settings,
     )
 

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.cli.errors import ENDED_EARLY, Interrupted
+from search.cli.errors import ENDED_EARLY, USER_ERROR, Interrupted
 from search.cli.output import clean_stdout, print_json
 
 if TYPE_CHECKING:
-    from trainer import Config, Outcome
+    from trainer import CardSpec, Config, Outcome
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use: one GPU by its number; the memory of a card; the CPU in that card's place."""
+    """What a run may use: one GPU by its number; the memory of a card; the CPU in that card's place.
+
+    A card that is not here, and that the CPU does not play, is planned for and limits nothing.
+    """
 
     gpu: int | None = None
     card: str | None = None
@@ -36,7 +39,8 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
     """Run `config` and print what came of it.
 
     Raises:
-        Interrupted: Ctrl-C; the run is saved, and the message says how to go on.
+        Interrupted: Ctrl-C; the run is saved, and the message says how to go on. UserError: it does not
+            fit the card by plan. typer.Exit: it did not complete.
     """
     choose_gpu(limits.gpu)
     with clean_stdout(as_json):
@@ -48,16 +52,39 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
     else:
         typer.echo("\n".join(summary(outcome)))
     if outcome.status != "completed":
-        raise typer.Exit(ENDED_EARLY)
+        raise typer.Exit(USER_ERROR if outcome.status == "oom" else ENDED_EARLY)
 
 
 def _run(config: Config, *, limits: Limits) -> Outcome:
     from search.cli.observer import watch
-    from trainer import parse_card, run
+    from trainer import parse_card, present_card, run
 
     card = parse_card(limits.card, virtual=limits.rehearse) if limits.card else None
+    if card is not None and not card.virtual and present_card() is None:
+        typer.echo(_planned(config, card), err=True)
     with watch() as observer:
         return run(config, card=card, observer=observer)
+
+
+def _planned(config: Config, card: CardSpec) -> str:
+    """One line on how `config` would lie on a card that is not here.
+
+    Raises:
+        UserError: it would not.
+    """
+    from trainer import UserError, plan_rooms
+
+    (room,) = plan_rooms([config], card=card)
+    if room.verdict == "no":
+        raise UserError(
+            f"{card.name} is too small: even with every measure this run {room.shortfall}; "
+            "use shorter texts, a smaller model, or a larger card"
+        )
+    how = f" with {'; '.join(room.measures)}" if room.measures else ""
+    fits = f"{room.needed_bytes / 2**30:.2f} of {room.limit_bytes / 2**30:.2f} GiB{how}"
+    return (
+        f"No CUDA device here: {card.name} is planned for only ({fits}); training on the CPU, without a limit"
+    )
 
 
 def continuation(outcome: Outcome) -> str:

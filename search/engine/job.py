@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from trainer import CardSpec, Config, Observer, Outcome, Report
+    from trainer import CardSpec, Config, Observer, Outcome, Report, Room
 
 
 class Job(Protocol):
@@ -62,6 +62,32 @@ class ProbeJob:
         import torch
 
         return Found(torch.cuda.get_device_name() if torch.cuda.is_available() else None)
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Rooms of configurations, in their order."""
+
+    rooms: list[Room]
+
+
+@dataclass(frozen=True)
+class RoomJob:
+    """Plan which of `configs` a card can hold (None: the device that is here)."""
+
+    configs: tuple[Config, ...]
+    directory: str
+    card: CardSpec | None
+
+    def run(self, observer: Observer, report: Report) -> Rooms:
+        """Plan one after the other, saying how far it got."""
+        from trainer import plan_rooms
+
+        found = []
+        for room in plan_rooms(self.configs, card=self.card):
+            found.append(room)
+            observer.progress(len(found), len(self.configs), "Planning memory")
+        return Rooms(found)
 
 
 @dataclass(frozen=True)

@@ -98,11 +98,15 @@ def fit(
     calibration: measured over predicted peak of earlier runs of this kind on this card.
     """
     question = _Question(shape, spec, planner, calibration)
-    *upper, lowest = ladder(config)
+    first, *lower = ladder(config)
+    as_asked = _judge(config, first, question)
+    if as_asked.verdict == "fits" or not lower:
+        return as_asked
+    *between, lowest = lower
     last = _judge(config, lowest, question)
     if last.verdict == "no":
         return last
-    found = (_judge(config, rung, question) for rung in upper)
+    found = (_judge(config, rung, question) for rung in between)
     return next((fitting for fitting in found if fitting.verdict == "fits"), last)
 
 

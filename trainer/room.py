@@ -1,0 +1,111 @@
+"""Whether configurations have room on a card: planned, with nothing trained and no weights read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainer.data.splits import RowSet, read_rows
+from trainer.layout import Layout, laid_out, spec_of
+from trainer.memory.card import present_card
+from trainer.memory.fitting import Shape, Verdict
+from trainer.memory.request import encoder_json
+from trainer.model.build import encoder_config, load_tokenizer
+from trainer.model.source import is_builtin
+
+if TYPE_CHECKING:
+    from trainer.config.schema import Config
+    from trainer.memory.card import CardSpec
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Room:
+    """How a configuration would lie on a card.
+
+    verdict: fits; tight (worth trying); no. predicted_bytes: planned peak of tensors. needed_bytes: what the
+    card must have, margin included. measures: what the card would change to make it fit, for a person.
+    """
+
+    verdict: Verdict
+    predicted_bytes: int
+    needed_bytes: int
+    limit_bytes: int
+    measures: tuple[str, ...] = ()
+
+    @property
+    def over_bytes(self) -> int:
+        """By how much the limit is passed; not above 0: it is not."""
+        return self.needed_bytes - self.limit_bytes
+
+    @property
+    def shortfall(self) -> str:
+        """`needs 5.10 GiB, 1474 MiB more than there is`."""
+        return (
+            f"needs {self.needed_bytes / 2**30:.2f} GiB, {self.over_bytes / MIB:.0f} MiB more than there is"
+        )
+
+
+def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[Room]:
+    """The room of each of `configs`, in turn; traces a training step unless its plan is cached.
+
+    A card that is not virtual is planned as CUDA would use it, here or not; where it is here, with no more
+    memory than the device has. None: the device that is here.
+
+    Raises:
+        UserError: data or model of a configuration cannot be used.
+    """
+    present = None if card and card.virtual else present_card(card.index or 0 if card else 0)
+    spec = spec_of(card, present) or card
+    if spec is None:
+        raise ValueError("no card is named and there is no CUDA device")
+    shapes = _Shapes()
+    for config in configs:
+        yield _room(laid_out(config, shape=shapes.shape(config), spec=spec))
+
+
+def _room(layout: Layout) -> Room:
+    fitting = layout.fitting
+    assert fitting is not None  # there is a card
+    return Room(
+        verdict=fitting.verdict,
+        predicted_bytes=fitting.predicted_bytes,
+        needed_bytes=fitting.needed_bytes,
+        limit_bytes=fitting.limit_bytes,
+        measures=layout.notes,
+    )
+
+
+class _Shapes:
+    """Shapes of models, reading each file of rows and each vocabulary once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, RowSet] = {}
+        self._vocabularies: dict[str, int] = {}
+
+    def shape(self, config: Config) -> Shape:
+        rows = self._rows_of(config)
+        encoder = encoder_config(
+            config.model, tasks=rows.tasks, vocabulary_size=self._vocabulary(config, rows)
+        )
+        return Shape(encoder_json(encoder), tuple(len(task.classes) for task in rows.tasks))
+
+    def _rows_of(self, config: Config) -> RowSet:
+        key = config.data.model_dump_json() + config.model.model_dump_json(
+            include={"num_labels", "use_multitask", "tasks", "task_weights"}
+        )
+        if key not in self._rows:
+            self._rows[key] = read_rows(config)
+        return self._rows[key]
+
+    def _vocabulary(self, config: Config, rows: RowSet) -> int | None:
+        """Of a builtin model, which takes it from the training texts; others have theirs in their config."""
+        name = config.model.name
+        if not is_builtin(name):
+            return None
+        key = f"{name} {rows.train.table.path}"
+        if key not in self._vocabularies:
+            self._vocabularies[key] = len(load_tokenizer(config.model, texts=rows.train.table.texts))
+        return self._vocabularies[key]
