@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli import dashboard, data, export, predict, retrain, run, status, train
+from search.cli import dashboard, data, export, fit, predict, retrain, run, status, train
 from search.cli.flags import add_command
 
 
@@ -14,7 +14,7 @@ def build_app() -> typer.Typer:
     """The whole command line, ready to be called."""
     app = _group("Find the best hyperparameters for a Chinese text classifier on a small GPU.")
     app.callback()(_top)
-    for module in (run, train, predict, status, dashboard, retrain, export):
+    for module in (run, train, fit, predict, status, dashboard, retrain, export):
         add_command(app, module.COMMAND)
     app.add_typer(_data_app(), name="data")
     return app

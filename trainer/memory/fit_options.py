@@ -1,0 +1,270 @@
+"""From a configuration, a card and what the user narrows to the question that a fit table answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, get_args
+
+from trainer.config.yaml import closest
+from trainer.data.splits import cache_directory
+from trainer.errors import ConfigError, Problem, UserError
+from trainer.memory.calibration import Calibration, calibration_key
+from trainer.memory.card import known_cards, parse_card, present_card
+from trainer.memory.encoders import encoder_shape, longest_text, with_dropout
+from trainer.memory.fit_table import ALWAYS, NEVER, OFFLOADED, PLAIN, FitQuestion, Way, fit_table, ways_of
+from trainer.memory.fitting import SMALL_CARD_BYTES, SMALL_CARD_MICRO_BATCH
+from trainer.memory.plan import MARGIN, MIB, MIN_MARGIN_BYTES
+from trainer.memory.plan_cache import PlanCache
+from trainer.memory.request import Attention, OptimizerKind, PlanRequest, encoder_json, request_of
+from trainer.model.source import is_builtin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedConfig
+
+    from trainer.config.loader import Resolved
+    from trainer.config.schema import Checkpointing, Config
+    from trainer.memory.card import CardSpec
+    from trainer.memory.fit_table import FitTable
+    from trainer.memory.request import PrecisionName
+
+LENGTHS = (128, 256, 384, 512)
+BATCHES = (1, 2, 4, 8, 16, 32)
+
+#: no plan is asked for beyond this, in tokens or rows
+MOST = 65536
+
+#: what `--optimizer` may name; AdamW and Adafactor are what training here would use
+OPTIMIZERS: dict[str, OptimizerKind] = {
+    "AdamW": "adamw_fused",
+    "Adafactor": "adafactor",
+    **{name: name for name in get_args(OptimizerKind) if not name.endswith("_old")},
+}
+CHECKPOINTING: dict[str, Checkpointing] = {"off": False, "selective": "selective", "on": True}
+BATCH_KEYS = ("training.batch_size", "training.gradient_accumulation_steps", "training.effective_batch_size")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What narrows a question; None: as the configuration says.
+
+    checkpointing: on, off, selective, or auto (the first of off, selective, on that fits).
+    """
+
+    precision: PrecisionName | None = None
+    optimizer: str | None = None
+    attention: str | None = None
+    checkpointing: str | None = None
+    lengths: tuple[int, ...] | None = None
+    batches: tuple[int, ...] | None = None
+    steps_accumulated: int | None = None
+
+
+def plan_fit(
+    resolved: Resolved, *, card: CardSpec, options: FitOptions, progress: Callable[[str], None]
+) -> FitTable:
+    """What of `resolved` fits `card`; `progress` is told what is traced, which takes a few seconds each.
+
+    Raises:
+        UserError, ModelError, ConfigError: as `fit_question`.
+    """
+    question = fit_question(resolved, card=card, options=options)
+    return fit_table(question, cache=PlanCache(plans_cache(resolved.config)), progress=progress)
+
+
+def planned_card(name: str | None, *, context: str | None = None) -> CardSpec:
+    """The card called `name` (None: the GPU of this machine), with a CUDA context of another size if given.
+
+    Raises:
+        UserError: no such card, no GPU, or a context that is no size or larger than the card.
+    """
+    card = parse_card(name) if name is not None else present_card()
+    if card is None:
+        raise UserError(f"there is no GPU here; name a card with --card, a size (4GiB) or one of {_cards()}")
+    if context is None:
+        return card
+    taken = 0 if context.strip() == "0" else _size(context)
+    if taken is None:
+        raise UserError(f"--context {context}: write a size with its unit, as in 500MiB")
+    if taken >= card.total_bytes:
+        raise UserError(f"--context {context}: nothing is left of {card.name}; write what CUDA itself takes")
+    limit = card.total_bytes - taken
+    return replace(card, limit_bytes=limit, reserved_bytes=taken, assumed=False)
+
+
+def fit_question(resolved: Resolved, *, card: CardSpec, options: FitOptions) -> FitQuestion:
+    """The question about the model and settings of `resolved` on `card`; reads no weights and no data.
+
+    Raises:
+        UserError: an option is none of those there are, or a size makes no sense. ModelError: the model's
+            shape cannot be had. ConfigError: the configuration contradicts the shape.
+    """
+    shape = _shape(resolved.config)
+    request = _request(resolved.config, shape, options)
+    ways = _ways(resolved.config, options)
+    question = FitQuestion(
+        request=request,
+        card=card,
+        lengths=_lengths(resolved, shape, options),
+        batches=_batches(resolved, options),
+        ways=ways,
+        rescue=OFFLOADED if len(ways) > 1 and request.optimizer == "adamw_fused" else None,
+        accumulates_below=_accumulates_below(resolved, options),
+        calibration=_calibration(resolved.config, card, request),
+    )
+    return replace(question, notes=tuple(_notes(resolved.config, question)))
+
+
+def plans_cache(config: Config) -> Path:
+    """Where training keeps its plans too."""
+    return cache_directory(config) / "plans"
+
+
+def asks_for(resolved: Resolved, *keys: str) -> bool:
+    """True if a template, a file or a flag set one of `keys`."""
+    return any(resolved.origins[key] != "default" for key in keys)
+
+
+def _size(text: str) -> int | None:
+    """Bytes of a size such as 500MiB; None: it is none. A card's name is no size."""
+    if text.strip().casefold() in known_cards():
+        return None
+    try:
+        return parse_card(text).total_bytes
+    except UserError:
+        return None
+
+
+def _cards() -> str:
+    return ", ".join(known_cards())
+
+
+def _shape(config: Config) -> PreTrainedConfig:
+    from trainer.model.build import POOLED_FAMILIES
+
+    model = config.model
+    shape = with_dropout(encoder_shape(model.name), model.dropout_rate)
+    problems = []
+    if model.hidden_size not in (None, shape.hidden_size):
+        problems.append(
+            f"model.hidden_size is {model.hidden_size}, but {model.name} is {shape.hidden_size} wide; "
+            "remove the key"
+        )
+    if model.pooling != "cls" and shape.model_type not in POOLED_FAMILIES:
+        problems.append(f"model.pooling {model.pooling} is not known for {shape.model_type} models; use cls")
+    if problems:
+        raise ConfigError([Problem(None, text) for text in problems])
+    return shape
+
+
+def _request(config: Config, shape: PreTrainedConfig, options: FitOptions) -> PlanRequest:
+    request = request_of(config, encoder=encoder_json(shape), sizes=(config.model.num_labels,))
+    if options.precision is not None:
+        request = replace(request, precision=options.precision)
+    if options.optimizer is not None:
+        names = {name.casefold(): kind for name, kind in OPTIMIZERS.items()}
+        chosen = _chosen("--optimizer", options.optimizer.casefold(), list(OPTIMIZERS))
+        request = replace(request, optimizer=names[chosen])
+    return replace(request, attention=_attention(request, shape, options))
+
+
+def _attention(request: PlanRequest, shape: PreTrainedConfig, options: FitOptions) -> Attention:
+    from trainer.model.build import has_efficient_attention
+
+    if options.attention is None:
+        return request.attention if has_efficient_attention(shape) else "eager"
+    _chosen("--attention", options.attention, get_args(Attention))
+    if options.attention == "eager":
+        return "eager"
+    if not has_efficient_attention(shape):
+        raise UserError(f"--attention sdpa: {shape.model_type} has only its own attention; use eager")
+    return "sdpa"
+
+
+def _ways(config: Config, options: FitOptions) -> tuple[Way, ...]:
+    asked = options.checkpointing
+    if asked is None:
+        return ways_of(config.optimization.gradient_checkpointing)
+    _chosen("--checkpointing", asked, [*CHECKPOINTING, "auto"])
+    if asked == "auto":
+        return ways_of(PLAIN.checkpointing)
+    return ways_of(CHECKPOINTING[asked])[:1]
+
+
+def _lengths(resolved: Resolved, shape: PreTrainedConfig, options: FitOptions) -> tuple[int, ...]:
+    model = resolved.config.model
+    positions = longest_text(shape) or MOST
+    if options.lengths is not None:
+        _in_range("--seq", options.lengths, most=MOST)
+        if too_long := [length for length in options.lengths if length > positions]:
+            raise UserError(f"--seq {too_long[0]}: {model.name} has only {positions} positions")
+        return tuple(dict.fromkeys(options.lengths))
+    own = [model.max_sequence_length] if asks_for(resolved, "model.max_sequence_length") else []
+    if own and own[0] > positions:
+        text = f"model.max_sequence_length is {own[0]}, but {model.name} has only {positions} positions"
+        raise ConfigError([Problem(None, text)])
+    usual = [length for length in LENGTHS if length <= positions] or [positions]
+    return tuple(sorted({*usual, *own}))
+
+
+def _batches(resolved: Resolved, options: FitOptions) -> tuple[int, ...]:
+    if options.batches is not None:
+        _in_range("--batch", options.batches, most=MOST)
+        return tuple(dict.fromkeys(options.batches))
+    own = [resolved.config.micro_batch_size] if asks_for(resolved, *BATCH_KEYS) else []
+    return tuple(sorted({*BATCHES, *own}))
+
+
+def _accumulates_below(resolved: Resolved, options: FitOptions) -> int:
+    steps = options.steps_accumulated
+    if steps is not None:
+        _in_range("--steps-accumulated", [steps], most=MOST)
+        return ALWAYS if steps > 1 else NEVER
+    return resolved.config.effective_batch_size if asks_for(resolved, *BATCH_KEYS) else NEVER
+
+
+def _calibration(config: Config, card: CardSpec, request: PlanRequest) -> float:
+    key = calibration_key(device="cuda", card=card.name, precision=request.precision)
+    return Calibration(plans_cache(config) / "calibration.json").factor(key)
+
+
+def _in_range(flag: str, sizes: Sequence[int], *, most: int) -> None:
+    if not sizes:
+        raise UserError(f"{flag}: give at least one number")
+    if wrong := [size for size in sizes if not 1 <= size <= most]:
+        raise UserError(f"{flag} {wrong[0]}: give a whole number from 1 to {most}")
+
+
+def _chosen(flag: str, word: str, known: Sequence[str]) -> str:
+    if word not in {name.casefold() for name in known}:
+        near = closest(word, known)
+        meant = f"; did you mean {near}?" if near else ""
+        raise UserError(f"{flag}: {word!r} is none of {', '.join(known)}{meant}")
+    return word
+
+
+def _notes(config: Config, question: FitQuestion) -> Iterator[str]:
+    """What the plan takes for granted, a line each."""
+    card, below = question.card, question.accumulates_below
+    yield "planned from the training step, not measured on a GPU"
+    if card.reserved_bytes:
+        source = "assumed; --context says what it is" if card.assumed else "as it was measured or given"
+        yield f"CUDA context: {card.reserved_bytes / MIB:.0f} MiB, {source}"
+    yield f"margin: {MARGIN:.0%} of the reserve, at least {MIN_MARGIN_BYTES // MIB} MiB, must stay free"
+    if below == NEVER:
+        yield "one micro-batch per optimizer step; --steps-accumulated 2 plans accumulation"
+    elif below == ALWAYS:
+        yield "several micro-batches per optimizer step: gradients stay alive"
+    else:
+        yield f"effective batch {below}: smaller micro-batches accumulate, and gradients stay alive"
+    if question.calibration != 1:
+        yield f"raised by {question.calibration - 1:.0%}: runs on this card took more than was planned"
+    if card.total_bytes <= SMALL_CARD_BYTES and not config.training.auto_batch_size:
+        yield (
+            f"on a card of this size training takes micro-batches of at most {SMALL_CARD_MICRO_BATCH}, "
+            "unless training.auto_batch_size is on"
+        )
+    if is_builtin(config.model.name):
+        yield f"{config.model.name} with the largest vocabulary it may take from the training texts"
