@@ -22,7 +22,7 @@ from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
 from search.space import Space, load_space
 from search.space_file import CardChoice
 from search.storage import masked, sqlite_url
-from search.study import StudyHandle, best_trial, open_study
+from search.study import StudyHandle, best_trial, open_study, require_study
 from search.worker import Workplace, count_states, search
 from trainer import CardSpec, Silent, UserError, parse_card, unheeded_settings, write_json
 
@@ -60,16 +60,15 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     directory = options.studies_dir / space.name
     with open_audience() as audience:
         preflight(space, say=audience.say)
+        url = options.storage or _sqlite(options.studies_dir, space.name)
+        require_study(space, storage_url=url)
         engine = LocalEngine()
         table = _table(space, engine, audience)
-        ask = Surveyor(engine, audience, table.planned)
-        room = _survey(space, table, ask=ask, say=audience.say)
-        url = options.storage or _sqlite(options.studies_dir, space.name)
+        surveyor = Surveyor(engine, audience, table.planned)
+        room = _survey(space, table, ask=surveyor, say=audience.say)
         handle = open_study(space, storage_url=url, room=room)
-        _note_origin(directory, space, options)
-        if room:
-            write_json(directory / ROOM_FILE, room.to_json())
-        rooms = RoomBook(space, room, ask=ask) if room else None
+        _note(directory, space, options=options, room=room)
+        rooms = RoomBook(space, room, ask=surveyor) if room else None
         workplace = Workplace(directory, engine, audience, table.card, rooms=rooms)
         end = search(handle, workplace=workplace)
         final = None
@@ -207,9 +206,7 @@ def _finish(handle: StudyHandle, workplace: Workplace) -> tuple[Final | None, bo
     )
     done = finished(job)
     if done is not None:
-        audience.say(
-            f"The final model of trial {best.number} is there already; to make it anew, delete {job.directory}"
-        )
+        audience.say(f"Trial {best.number} is retrained already; to do it anew, delete {job.directory}")
         return done, False
     audience.say(f"Retraining trial {best.number} with the template {handle.space.finish.template}")
     with interruption(audience.say) as stop:
@@ -236,9 +233,11 @@ class _Watcher:
         return self._stop.asked
 
 
-def _note_origin(directory: Path, space: Space, options: RunOptions) -> None:
-    """Remember what was typed; a password in a storage URL is not written."""
+def _note(directory: Path, space: Space, *, options: RunOptions, room: SpaceRoom | None) -> None:
+    """Remember what was typed, without a storage's password, and what the card can hold."""
     directory.mkdir(parents=True, exist_ok=True)
+    if room is not None:
+        write_json(directory / ROOM_FILE, room.to_json())
     storage = options.storage or _sqlite(options.studies_dir.resolve(), space.name)
     write_json(
         directory / _ORIGIN,

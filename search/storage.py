@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,21 @@ def masked(storage_url: str) -> str:
         return make_url(storage_url).render_as_string(hide_password=True)
     except ArgumentError:
         return "the given URL"
+
+
+def require_place(storage_url: str) -> None:
+    """Check that the file of an SQLite storage could be made, without making it.
+
+    Raises:
+        UserError: it could not.
+    """
+    path = sqlite_path(storage_url)
+    if path is None or path.exists():
+        return
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        reason = "not writable" if parent.is_dir() else f"{parent.name} is not a directory"
+        raise UserError(f"cannot make {path.parent}: {reason}; choose another --studies-dir")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
-from search.storage import masked, open_storage, storage_errors
+from search.storage import masked, open_storage, require_place, sqlite_path, storage_errors
 
 if TYPE_CHECKING:
     from search.space import Space
@@ -109,6 +109,21 @@ def open_study(space: Space, *, storage_url: str, room: SpaceRoom | None = None)
             _furnish(study, space, room)
         space = confined(space, _trimmed(study))
     return StudyHandle(study, space, storage_url, created)
+
+
+def require_study(space: Space, *, storage_url: str) -> None:
+    """Check that `open_study` would open or make the study; makes nothing. Raises as `open_study`."""
+    quiet_optuna()
+    build_sampler(space, number=0)
+    build_pruner(space)
+    require_place(storage_url)
+    path = sqlite_path(storage_url)
+    if path is None or not path.exists():
+        return
+    with storage_errors(storage_url):
+        study = _existing(space.name, open_storage(storage_url))
+        if study is not None:
+            _check_definition(study, space, storage_url=storage_url)
 
 
 def quiet_optuna() -> None:

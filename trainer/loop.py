@@ -50,7 +50,7 @@ UNLIMITED_TOKENS = 384
 
 @dataclass(frozen=True)
 class Parts:
-    """What a loop works with; `run` puts it together."""
+    """What a loop works with; `run` puts it together. predicted_bytes: the planned peak."""
 
     config: Config
     tasks: Sequence[Task]
@@ -61,6 +61,7 @@ class Parts:
     card: Card
     experiment: Experiment
     callbacks: Sequence[object]
+    predicted_bytes: int | None = None
 
 
 class Loop:
@@ -123,6 +124,8 @@ class Loop:
             OutOfMemory: the smallest micro-batch does not fit. NonFinite: the loss is not finite.
         """
         self._hook("on_train_begin")
+        if self.config.training.auto_batch_size and self.progress.step == 0:
+            self._verify()
         with self._writer() as writer:
             ended = self._epochs(writer)
         self.note_progress()
@@ -198,7 +201,7 @@ class Loop:
 
     def _one_step(self, rows: NDArray[np.int64]) -> None:
         self.model.train()
-        loss = self._gradients(rows)
+        loss = self._gradients(rows, where=f"step {self.progress.step + 1}")
         if not math.isfinite(loss):
             rate = self._peak_rate()
             raise NonFinite(f"the loss is {loss} at step {self.progress.step + 1}, learning rate {rate:.3g}")
@@ -210,7 +213,21 @@ class Loop:
         self.journal.progress(self.progress.step, self.total_steps, self._live_line(loss))
         self._hook("on_step_end", step=self.progress.step, loss=loss)
 
-    def _gradients(self, rows: NDArray[np.int64]) -> float:
+    def _verify(self) -> None:
+        """One gradient pass as large as any will be, before it counts: it leaves nothing but a budget."""
+        if self.parts.card.limit_bytes is None:
+            return
+        before = random_state(self.parts.card.device)
+        micro = self.config.micro_batch_size
+        # Where gradients accumulate, the peak comes with the second micro-batch.
+        count = min(self.config.effective_batch_size, 2 * micro)
+        longest = np.argsort(-self._lengths_N, kind="stable")[:count]
+        self.model.train()
+        self._gradients(longest, where="the trial of the largest micro-batch")
+        self.parts.step.forget()
+        restore_random_state(before, self.parts.card.device)
+
+    def _gradients(self, rows: NDArray[np.int64], *, where: str) -> float:
         lengths_B = self._lengths_N[rows]
         totals = self.parts.step.loss.totals(self.parts.train.labels_NT[rows])
 
@@ -223,7 +240,7 @@ class Loop:
             budget=self.budget,
             cut=lambda tokens: _largest(micro_batches(lengths_B, token_budget=tokens), lengths_B),
             forget=self.parts.step.forget,
-            where=f"step {self.progress.step + 1}",
+            where=where,
         )
 
     def _update(self) -> None:
@@ -244,7 +261,7 @@ class Loop:
         self.selection.keep(progress, metrics[self.selection.metric], model=self.model)
         progress.history.append({"evaluation": number, "step": progress.step, "epoch": epoch, **metrics})
         self.parts.experiment.write_history(progress.history)
-        for name, value in metrics.items():
+        for name, value in {**metrics, **self._memory()}.items():
             writer.add_scalar(name, value, progress.step)
         if self.report is None:
             self._say_evaluation(metrics)
@@ -276,6 +293,14 @@ class Loop:
             metrics["gpu_memory"] = float(peak)
         progress.loss_sum, progress.loss_count = 0.0, 0
         return metrics
+
+    def _memory(self) -> dict[str, float]:
+        """For TensorBoard: peaks in GiB, planned and so far, and how often the card was too small."""
+        if self.parts.card.limit_bytes is None:
+            return {}
+        peaks = {"predicted": self.parts.predicted_bytes, "measured": self.parts.card.peak_bytes()}
+        known = {f"memory/{name}_peak_gib": peak / 2**30 for name, peak in peaks.items() if peak is not None}
+        return {**known, "memory/oom_halvings": float(len(self.progress.oom_events))}
 
     def note_progress(self) -> None:
         """Bring time, budgets and peak in `progress` up to date."""

@@ -142,6 +142,7 @@ class _Run:
             card=self.card,
             experiment=self.experiment,
             callbacks=self.ready.callbacks,
+            predicted_bytes=self.layout.predicted_bytes,
         )
         return Loop(parts, journal=self.journal, report=report)
 
