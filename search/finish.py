@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.aside import move_aside
 from search.engine.local import read_result
 from trainer import dump_config, write_json
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: below the study's directory
 FINAL = "final"
+#: below `final/`, written before anything else: whose model is being made there
+_BEGUN = "begun.json"
 #: below `final/`: the retraining is done, and is not done again after a crash in what follows
 _RETRAINED = "retrained.json"
 #: texts of the validation rows on which the reloaded model must agree with the trained one
@@ -140,25 +143,38 @@ class FinalJob:
 def finish(job: FinalJob, *, engine: Engine, observer: Observer) -> Final:
     """`job`'s result: what lies there already if it is of the same configuration, else made now.
 
-    The final model of another configuration is moved aside to `final-of-trial-NNNN`, not deleted.
+    What was made, or begun, of another configuration is moved aside to `final-of-trial-NNNN`, not deleted.
     """
-    home = Path(job.directory)
-    done = _done(home)
-    if done is not None and done.config == dump_config(job.config):
-        return done
+    done = finished(job)
     if done is not None:
-        home.rename(_free(home.with_name(f"{FINAL}-of-trial-{done.trial:04d}")))
+        return done
+    home = Path(job.directory)
+    begun = _begun(home)
+    if begun is not None and begun["config"] != dump_config(job.config):
+        move_aside(home, name=f"{FINAL}-of-trial-{begun['trial']:04d}")
+    home.mkdir(parents=True, exist_ok=True)
+    write_json(home / _BEGUN, {"trial": job.trial, "config": dump_config(job.config)})
     result = engine.run(job, observer=observer, report=lambda step, metrics: False)
     if "experiment_dir" not in result:
         return _failed(job, str(result.get("error")))
     return Final(**result)
 
 
-def _done(home: Path) -> Final | None:
-    result = read_result(home)
+def finished(job: FinalJob) -> Final | None:
+    """The final model that lies there already; None if there is none, or of another configuration."""
+    result = read_result(Path(job.directory))
     if result is None or result.get("model_dir") is None or not Path(result["model_dir"]).is_dir():
         return None
-    return Final(**result)
+    return Final(**result) if result["config"] == dump_config(job.config) else None
+
+
+def _begun(home: Path) -> dict[str, Any] | None:
+    """The trial and the configuration of the finish that was begun in `home`, whether or not it ended."""
+    try:
+        found: dict[str, Any] = json.loads((home / _BEGUN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _failed(job: FinalJob, error: str) -> Final:
@@ -170,11 +186,3 @@ def _failed(job: FinalJob, error: str) -> Final:
         experiment_dir=str(Path(job.directory) / "experiment"),
         error=error,
     )
-
-
-def _free(path: Path) -> Path:
-    taken, free = 2, path
-    while free.exists():
-        free = path.with_name(f"{path.name}-{taken}")
-        taken += 1
-    return free
