@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ Labels = NDArray[np.int64]
 MASKED = -100
 
 _REMEDY = "one JSON object on each line, or one JSON array of objects"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def row_problem(value: Any) -> str | None:
         return f'"text" must be text, not {_kind(text)}; put it in quotes'
     if not text.strip():
         return '"text" is empty; write the text or remove the row'
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         return '"text" holds half of a character (a lone surrogate); correct the text or remove the row'
     return None
 

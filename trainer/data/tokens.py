@@ -20,6 +20,7 @@ from trainer.errors import DataError, ModelError
 from trainer.files import write_json
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 #: Part of every cache key; raise it when what is stored changes.
@@ -104,10 +105,18 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
             "kwargs": tokenizer.init_kwargs,
         }
     else:
-        # A call with truncation or padding leaves its settings in the backend.
-        state = {**json.loads(backend.to_str()), "truncation": None, "padding": None}
+        state = {"backend": _serialised(backend)}
     state["limit"], state["pad"] = _limit(tokenizer), tokenizer.pad_token_id
     return _digest([json.dumps(state, sort_keys=True, default=str)])
+
+
+def _serialised(backend: Tokenizer) -> str:
+    """Everything the backend is made of, without what calls leave in it: truncation and padding."""
+    if backend.truncation is not None or backend.padding is not None:
+        backend = type(backend).from_str(backend.to_str())
+        backend.no_truncation()
+        backend.no_padding()
+    return str(backend.to_str())
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
