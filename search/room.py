@@ -20,7 +20,7 @@ from search.dimension import Choice, Dimension, applies, is_number, same
 from search.engine.job import Job, RoomJob
 from search.objective import in_order
 from search.space import Space
-from trainer import Room, UserError, WorkerLost
+from trainer import Room, UserError, WorkerLost, show_size
 
 if TYPE_CHECKING:
     from search.attempt import Audience
@@ -94,10 +94,10 @@ class SpaceRoom:
 
     def lines(self, space: Space) -> list[str]:
         """For a person: what fits, with which measures, and what does not, with the numbers."""
-        limit = self.planned[0].room.limit_bytes / 2**30
+        limit = show_size(self.planned[0].room.limit_bytes)
         fitting = [one for one in self.planned if one.room.verdict != "no"]
         count = f"{len(fitting)} of {len(self.planned)} combinations fit"
-        lines = [f"{self.card} has {limit:.2f} GiB for a trial: {count} (planned in {self.seconds:.0f} s)"]
+        lines = [f"{self.card} has {limit} for a trial: {count} (planned in {self.seconds:.0f} s)"]
         for measures, group in _grouped(fitting):
             if measures:
                 lines.append(f"  {self._described(group)}: with {'; '.join(measures)}")
@@ -193,7 +193,7 @@ def survey(space: Space, *, card: str, ask: Ask) -> SpaceRoom:
     if all(room.verdict == "no" for room in rooms):
         raise UserError(
             f"{card} cannot hold any of this space: the smallest of {len(rooms)} combinations "
-            f"{least.shortfall} ({least.limit_bytes / 2**30:.2f} GiB), even with every measure; "
+            f"{least.shortfall}, even with every measure; "
             "use shorter texts, a smaller model, or a larger card"
         )
     return SpaceRoom(card, planned, time.monotonic() - started)

@@ -24,7 +24,7 @@ from search.space_file import CardChoice
 from search.storage import masked, sqlite_url
 from search.study import StudyHandle, best_trial, open_study, require_study
 from search.worker import Workplace, count_states, search
-from trainer import CardSpec, Silent, UserError, parse_card, unheeded_settings, write_json
+from trainer import CardSpec, Silent, UserError, parse_card, show_size, unheeded_settings, write_json
 
 #: in the study's directory: what was typed, for `retrain` and for the reader
 _ORIGIN = "origin.json"
@@ -180,7 +180,7 @@ def _card_line(wanted: CardSpec | None, found: str | None) -> str:
     if found:
         return f"Card: {found}"
     if wanted is not None and wanted.virtual:
-        return f"Virtual card {wanted.name}: {wanted.limit_bytes / 2**30:.2f} GiB for tensors"
+        return f"Virtual card {wanted.name}: {show_size(wanted.limit_bytes)} for tensors"
     meant = f", within the space of {wanted.name}" if wanted else ""
     return f"No CUDA device here: training on the CPU{meant}"
 

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from trainer.memory.card import CardSpec as CardSpec
     from trainer.memory.card import parse_card as parse_card
     from trainer.memory.card import present_card as present_card
+    from trainer.memory.card import show_size as show_size
     from trainer.memory.encoders import encoder_shape as encoder_shape
     from trainer.memory.fit_options import FitOptions as FitOptions
     from trainer.memory.fit_options import asks_for as asks_for
@@ -124,7 +125,7 @@ _HOMES = {
     "trainer.experiment": ["load_run_config"],
     "trainer.export": ["export_model"],
     "trainer.files": ["write_json", "write_text"],
-    "trainer.memory.card": ["CardSpec", "parse_card", "present_card"],
+    "trainer.memory.card": ["CardSpec", "parse_card", "present_card", "show_size"],
     "trainer.memory.encoders": ["encoder_shape"],
     "trainer.memory.fit_options": ["FitOptions", "asks_for", "plan_fit", "planned_card"],
     "trainer.memory.fit_table": ["Cell", "FitTable", "Reach"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainer.data.splits import RowSet, read_rows
 from trainer.layout import Layout, laid_out, spec_of
-from trainer.memory.card import present_card
+from trainer.memory.card import present_card, show_size
 from trainer.memory.fitting import Shape, Verdict
 from trainer.memory.request import encoder_json
 from trainer.model.build import encoder_config, load_tokenizer
@@ -42,10 +42,9 @@ class Room:
 
     @property
     def shortfall(self) -> str:
-        """`needs 5.10 GiB, 1474 MiB more than there is`."""
-        return (
-            f"needs {self.needed_bytes / 2**30:.2f} GiB, {self.over_bytes / MIB:.0f} MiB more than there is"
-        )
+        """`needs 5.10 GiB, 1474 MiB more than the 3.66 GiB there are`."""
+        more = f"{self.over_bytes / MIB:.1f} MiB more than the {show_size(self.limit_bytes)} there are"
+        return f"needs {show_size(self.needed_bytes)}, {more}"
 
 
 def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[Room]:

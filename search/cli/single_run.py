@@ -72,7 +72,7 @@ def _planned(config: Config, card: CardSpec) -> str:
     Raises:
         UserError: it would not.
     """
-    from trainer import UserError, plan_rooms
+    from trainer import UserError, plan_rooms, show_size
 
     (room,) = plan_rooms([config], card=card)
     if room.verdict == "no":
@@ -81,7 +81,7 @@ def _planned(config: Config, card: CardSpec) -> str:
             "use shorter texts, a smaller model, or a larger card"
         )
     how = f" with {'; '.join(room.measures)}" if room.measures else ""
-    fits = f"{room.needed_bytes / 2**30:.2f} of {room.limit_bytes / 2**30:.2f} GiB{how}"
+    fits = f"{show_size(room.needed_bytes)} of {show_size(room.limit_bytes)}{how}"
     return (
         f"No CUDA device here: {card.name} is planned for only ({fits}); training on the CPU, without a limit"
     )

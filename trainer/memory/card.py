@@ -182,6 +182,11 @@ def default_context() -> int:
     return int(_table()["default"]["context_mib"]) * MIB
 
 
+def show_size(size: int) -> str:
+    """`3.66 GiB`, or `512 MiB` of less than one."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / MIB:.3g} MiB"
+
+
 def _table() -> dict[str, Any]:
     table: dict[str, Any] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return table

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from trainer.config.schema import Checkpointing, Config
+from trainer.memory.card import show_size
 from trainer.memory.request import PlanRequest, request_of
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def small_card_rules(config: Config, spec: CardSpec) -> tuple[Config, tuple[str,
     if not spec.virtual:
         training["fp16"] = True
     ruled = _with(config, training=training, data={"pin_memory": False})
-    return ruled, tuple(_changes(config, ruled, why=f"a card of {spec.total_bytes / GIB:.1f} GiB"))
+    return ruled, tuple(_changes(config, ruled, why=f"a card of {show_size(spec.total_bytes)}"))
 
 
 def fit(
