@@ -40,9 +40,23 @@ if TYPE_CHECKING:
     from trainer.config.yaml import Document as Document
     from trainer.config.yaml import KeyPath as KeyPath
     from trainer.config.yaml import closest as closest
+    from trainer.data.check import CheckRequest as CheckRequest
+    from trainer.data.check import DataReport as DataReport
+    from trainer.data.check import check_data as check_data
+    from trainer.data.clean import CleanReport as CleanReport
+    from trainer.data.clean import CleanRequest as CleanRequest
+    from trainer.data.clean import clean_file as clean_file
+    from trainer.data.columns import Columns as Columns
+    from trainer.data.columns import parse_columns as parse_columns
+    from trainer.data.facts import FileFacts as FileFacts
+    from trainer.data.importers import ImportReport as ImportReport
     from trainer.data.importers import import_cold as import_cold
+    from trainer.data.importers import import_csv as import_csv
     from trainer.data.read import read_table as read_table
     from trainer.data.sample import write_sample as write_sample
+    from trainer.data.split import SplitReport as SplitReport
+    from trainer.data.split import SplitRequest as SplitRequest
+    from trainer.data.split import split_file as split_file
     from trainer.data.splits import read_rows as read_rows
     from trainer.errors import ConfigError as ConfigError
     from trainer.errors import CpSearchError as CpSearchError
@@ -104,7 +118,12 @@ _HOMES = {
     "trainer.config.templates": ["bundled_directory", "bundled_names", "template_names"],
     "trainer.config.wording": ["did_you_mean", "explain", "show"],
     "trainer.config.yaml": ["Document", "KeyPath", "closest"],
-    "trainer.data.importers": ["import_cold"],
+    "trainer.data.check": ["CheckRequest", "DataReport", "check_data"],
+    "trainer.data.clean": ["CleanReport", "CleanRequest", "clean_file"],
+    "trainer.data.columns": ["Columns", "parse_columns"],
+    "trainer.data.facts": ["FileFacts"],
+    "trainer.data.importers": ["ImportReport", "import_cold", "import_csv"],
+    "trainer.data.split": ["SplitReport", "SplitRequest", "split_file"],
     "trainer.data.read": ["read_table"],
     "trainer.data.sample": ["write_sample"],
     "trainer.data.splits": ["read_rows"],

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from search.cli import dashboard, data, export, fit, predict, retrain, run, status, train
+from search.cli import (
+    dashboard,
+    data,
+    data_check,
+    data_clean,
+    data_import,
+    data_split,
+    export,
+    fit,
+    predict,
+    retrain,
+    run,
+    status,
+    train,
+)
 from search.cli.flags import add_command
 
 
@@ -23,9 +37,12 @@ def build_app() -> typer.Typer:
 def _data_app() -> typer.Typer:
     app = _group("Get a data set into shape.")
     add_command(app, data.SAMPLE)
-    imports = _group("Read a public data set.")
+    for module in (data_check, data_clean, data_split):
+        add_command(app, module.COMMAND)
+    imports = _group("Read a table, or a public data set.")
     imports.callback()(_imports)
     add_command(imports, data.IMPORT_COLD)
+    add_command(imports, data_import.COMMAND)
     app.add_typer(imports, name="import")
     return app
 
@@ -65,4 +82,4 @@ def _print_version(wanted: bool) -> None:
 
 
 def _imports() -> None:
-    """Read a public data set."""
+    """Read a table, or a public data set."""

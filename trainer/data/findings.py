@@ -192,7 +192,7 @@ def _shared(first: Sheet, *, second: Sheet, rows: list[int]) -> Finding:
     places = _places(second, rows)
     what = f"{len(rows)} row(s) of {second.split} have a text that is also in {first.split}"
     if {first.split, second.split} <= {"train", "val", "test"}:
-        return Finding("error", "leak", f"{what}: scores there mean less than they say", len(rows), places)
+        return Finding("error", "leak", f"{what}, so that scores mislead; remove them", len(rows), places)
     return Finding("warning", "shared", what, len(rows), places)
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainer.data.columns import BadCell, Columns, row_of
+from trainer.data.identity import label_fields
+from trainer.data.records import Record, Records, read_records
+from trainer.data.rowfile import dropped_path, require_free, write_rows
 from trainer.errors import DataError, UserError
 from trainer.files import write_text
 
@@ -19,6 +25,93 @@ Row = dict[str, Any]
 _COLD_SPLITS = {"train": "train", "dev": "val", "test": "test"}
 _COLD_CLASSES = {"0": 0, "1": 1}
 _FINE_GRAINED = {str(number): number for number in range(4)}
+
+
+#: Bad rows named in one message; the count says how many there are.
+_NAMED = 20
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What came of an import: `read` is `written` and `dropped`. masked: field -> rows without a label.
+
+    labels: field -> label -> rows. dropped_file: where bad rows lie with their reasons; None: there are none.
+    """
+
+    read: int
+    written: int
+    dropped: int
+    masked: Mapping[str, int]
+    labels: Mapping[str, Mapping[str, int]]
+    out: str
+    dropped_file: str | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON values."""
+        return asdict(self)
+
+
+def import_csv(
+    source: Path, *, out: Path, columns: Columns, skip_bad: bool = False, overwrite: bool = False
+) -> ImportReport:
+    """Turn a CSV, TSV, JSON or JSON Lines table into the product's rows at `out`.
+
+    `skip_bad` writes rows that cannot be read to a file beside `out`, with their reasons; else nothing is
+    written. Raises `DataError` with file and line of each bad row, or for a column that is not there.
+    """
+    beside = dropped_path(out)
+    require_free((out, beside), source=source, overwrite=overwrite)
+    found = read_records(source)
+    _require_columns(source, found=found, columns=columns)
+    rows, bad = _sorted_out(found, columns)
+    if bad and (not skip_bad or not rows):
+        raise DataError(_bad_rows(source, bad=bad, rows=len(found.records)), file=source, line=bad[0][0].line)
+    beside.unlink(missing_ok=True)
+    if bad:
+        write_rows(beside, ({"line": one.line, "reason": why, "row": one.cells} for one, why in bad))
+    write_rows(out, rows)
+    fields = label_fields(rows[0])
+    return ImportReport(
+        read=len(found.records),
+        written=len(rows),
+        dropped=len(bad),
+        masked={field: sum(row[field] is None for row in rows) for field in fields},
+        labels={field: _label_counts(rows, field) for field in fields},
+        out=str(out),
+        dropped_file=str(beside) if bad else None,
+        notes=found.notes,
+    )
+
+
+def _require_columns(source: Path, *, found: Records, columns: Columns) -> None:
+    missing = [name for name in columns.named if name not in found.columns]
+    if missing:
+        message = f"no column {', '.join(missing)}; columns here: {', '.join(found.columns)}"
+        raise DataError(message, file=source, line=1)
+
+
+def _sorted_out(found: Records, columns: Columns) -> tuple[list[Row], list[tuple[Record, str]]]:
+    rows, bad = [], []
+    for record in found.records:
+        try:
+            if record.problem:
+                raise BadCell(record.problem)
+            rows.append(row_of(record.cells, columns))
+        except BadCell as error:
+            bad.append((record, str(error)))
+    return rows, bad
+
+
+def _bad_rows(source: Path, *, bad: Sequence[tuple[Record, str]], rows: int) -> str:
+    """One line for each of the first bad rows; the caller names the place of the first."""
+    first, *others = [f"{source}:{record.line}: {why}" for record, why in bad[:_NAMED]]
+    more = f"{len(bad)} of {rows} rows are bad; correct them, or leave them out with --skip-bad"
+    return "\n".join((first.removeprefix(f"{source}:{bad[0][0].line}: "), *others, more))
+
+
+def _label_counts(rows: Sequence[Row], field: str) -> dict[str, int]:
+    return dict(sorted(Counter(str(row[field]) for row in rows if row[field] is not None).items()))
 
 
 def import_cold(source: Path, *, out: Path, limit_train: int | None = None, seed: int = 42) -> dict[str, int]:

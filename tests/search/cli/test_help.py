@@ -20,7 +20,11 @@ COMMANDS = [
     ["retrain"],
     ["export"],
     ["data", "sample"],
+    ["data", "check"],
+    ["data", "clean"],
+    ["data", "split"],
     ["data", "import", "cold"],
+    ["data", "import", "csv"],
 ]
 HEAVY = {"torch", "transformers", "optuna", "optuna_dashboard", "sklearn", "numpy", "tensorboard"}
 
