@@ -13,7 +13,6 @@ from trainer.memory.fitting import Fitting, Shape, fit, largest_micro_batch, sma
 from trainer.memory.plan import Planner
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.request import encoder_json
-from trainer.model.build import encoder_config
 
 if TYPE_CHECKING:
     from trainer.memory.card import CardSpec
@@ -91,6 +90,9 @@ def without_offload(config: Config) -> Config:
 
 def shape_of(ready: Preparation, config: Config) -> Shape:
     """What of the run's model decides its memory; reads no weights."""
+    # Imports torch, which looking at a finished study (trainer.room) can do without.
+    from trainer.model.build import encoder_config
+
     encoder = encoder_config(config.model, tasks=ready.rows.tasks, vocabulary_size=len(ready.tokenizer))
     return Shape(encoder_json(encoder), tuple(len(task.classes) for task in ready.rows.tasks))
 

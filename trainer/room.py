@@ -11,7 +11,6 @@ from trainer.layout import Layout, laid_out, spec_of
 from trainer.memory.card import present_card, show_size
 from trainer.memory.fitting import Shape, Verdict
 from trainer.memory.request import encoder_json
-from trainer.model.build import encoder_config, load_tokenizer
 from trainer.model.source import is_builtin
 
 if TYPE_CHECKING:
@@ -85,6 +84,9 @@ class _Shapes:
         self._vocabularies: dict[str, int] = {}
 
     def shape(self, config: Config) -> Shape:
+        # A `Room` is looked at where no torch is wanted; only making one needs it.
+        from trainer.model.build import encoder_config
+
         rows = self._rows_of(config)
         encoder = encoder_config(
             config.model, tasks=rows.tasks, vocabulary_size=self._vocabulary(config, rows)
@@ -106,5 +108,7 @@ class _Shapes:
             return None
         key = f"{name} {rows.train.table.path}"
         if key not in self._vocabularies:
+            from trainer.model.build import load_tokenizer
+
             self._vocabularies[key] = len(load_tokenizer(config.model, texts=rows.train.table.texts))
         return self._vocabularies[key]
