@@ -1,7 +1,8 @@
 """Rows dealt out to parts so that every part has its share of every class of every task at once.
 
-Iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011, "On the stratification of multi-label data",
-algorithm 1), with blocks of rows in place of single rows: rows of one block never part.
+Single rows: iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011, "On the stratification of
+multi-label data", algorithm 1). Rows that may not part, a block, come before them, the largest block first,
+each to where it takes most from the squared distance to what is wanted; single rows then make up for them.
 """
 
 from __future__ import annotations
@@ -64,28 +65,52 @@ def _block_counts(classes_NT: Numbers, blocks_N: Numbers) -> tuple[Numbers, Numb
     return counts, np.bincount(blocks_N, minlength=blocks)
 
 
+class _Deal:
+    """Parts being filled. Wanted rows [P] and rows of each class [C][P] are what is still missing.
+
+    Plain lists: numpy is slower on three numbers.
+    """
+
+    def __init__(self, counts_BC: Numbers, sizes_B: Numbers, *, shares: Sequence[float]) -> None:
+        self.parts_B = np.full(len(sizes_B), -1, dtype=np.int64)
+        self._sizes, self._counts = sizes_B.tolist(), counts_BC.tolist()
+        self._totals = [float(sizes_B.sum()), *counts_BC.sum(axis=0).tolist()]
+        self.rows_P = [share * self._totals[0] for share in shares]
+        self.classes_CP = [[share * total for share in shares] for total in self._totals[1:]]
+
+    def give(self, block: int, part: int) -> None:
+        """Put `block` into `part`."""
+        self.parts_B[block] = part
+        self.rows_P[part] -= self._sizes[block]
+        for column, count in enumerate(self._counts[block]):
+            self.classes_CP[column][part] -= count
+
+    def best_part(self, block: int) -> int:
+        """The part where `block` takes most from the sum of wanted² / total over rows and classes."""
+        parts = range(len(self.rows_P))
+        wanted = [self.rows_P, *self.classes_CP]
+        weights = [
+            count / total if total else 0.0
+            for count, total in zip([self._sizes[block], *self._counts[block]], self._totals, strict=True)
+        ]
+        return max(parts, key=lambda part: sum(w * row[part] for w, row in zip(weights, wanted, strict=True)))
+
+
 def _deal(
     counts_BC: Numbers, sizes_B: Numbers, *, shares: Sequence[float], rng: np.random.Generator
 ) -> Numbers:
-    """The part of each block: class after class, the rarest left first, to the part that wants it most.
-
-    Wanted, [P] for rows and [C][P] for classes, are plain lists: numpy is slower on three numbers.
-    """
-    rows_P = [share * float(sizes_B.sum()) for share in shares]
-    classes_CP = [[share * total for share in shares] for total in counts_BC.sum(axis=0).tolist()]
-    parts_B = np.full(len(sizes_B), -1, dtype=np.int64)
-    # Big blocks first, while there is room to make up for them; equal ones in random order.
+    """The part of each block: blocks of several rows, then class after class, the rarest left first."""
+    deal = _Deal(counts_BC, sizes_B, shares=shares)
     order = np.lexsort((rng.permutation(len(sizes_B)), -sizes_B))
-    sizes, counts = sizes_B.tolist(), counts_BC.tolist()
-    while (chosen := _rarest(counts_BC, parts_B)) is not None or (parts_B < 0).any():
-        left = order[parts_B[order] < 0]
-        for block in (left if chosen is None else left[counts_BC[left, chosen] > 0]).tolist():
-            part = _neediest(rows_P if chosen is None else classes_CP[chosen], rows_P)
-            parts_B[block] = part
-            rows_P[part] -= sizes[block]
-            for column, count in enumerate(counts[block]):
-                classes_CP[column][part] -= count
-    return parts_B
+    for block in order[sizes_B[order] > 1].tolist():
+        deal.give(block, deal.best_part(block))
+    while (left := order[deal.parts_B[order] < 0]).size:
+        column = _rarest(counts_BC[left])
+        chosen = left if column is None else left[counts_BC[left, column] > 0]
+        wanted_P = deal.rows_P if column is None else deal.classes_CP[column]
+        for block in chosen.tolist():
+            deal.give(block, _neediest(wanted_P, deal.rows_P))
+    return deal.parts_B
 
 
 def _neediest(wanted_P: Sequence[float], rows_P: Sequence[float]) -> int:
@@ -93,9 +118,9 @@ def _neediest(wanted_P: Sequence[float], rows_P: Sequence[float]) -> int:
     return max(range(len(rows_P)), key=lambda part: (wanted_P[part], rows_P[part]))
 
 
-def _rarest(counts_BC: Numbers, parts_B: Numbers) -> int | None:
+def _rarest(left_BC: Numbers) -> int | None:
     """The class with the fewest rows left to deal out; None: no class has any."""
-    left_C = counts_BC[parts_B < 0].sum(axis=0)
+    left_C = left_BC.sum(axis=0)
     if not left_C.any():
         return None
     return int(np.where(left_C > 0, left_C, np.iinfo(np.int64).max).argmin())
