@@ -13,6 +13,7 @@ from search.cli import (
     data_clean,
     data_import,
     data_split,
+    doctor,
     export,
     fit,
     predict,
@@ -28,7 +29,7 @@ def build_app() -> typer.Typer:
     """The whole command line, ready to be called."""
     app = _group("Find the best hyperparameters for a Chinese text classifier on a small GPU.")
     app.callback()(_top)
-    for module in (run, train, fit, predict, status, dashboard, retrain, export):
+    for module in (run, train, fit, predict, status, dashboard, retrain, export, doctor):
         add_command(app, module.COMMAND)
     app.add_typer(_data_app(), name="data")
     return app

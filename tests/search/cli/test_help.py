@@ -19,6 +19,7 @@ COMMANDS = [
     ["dashboard"],
     ["retrain"],
     ["export"],
+    ["doctor"],
     ["data", "sample"],
     ["data", "check"],
     ["data", "clean"],
