@@ -16,6 +16,7 @@ from search.cli import (
     doctor,
     export,
     fit,
+    init,
     predict,
     retrain,
     run,
@@ -29,7 +30,7 @@ def build_app() -> typer.Typer:
     """The whole command line, ready to be called."""
     app = _group("Find the best hyperparameters for a Chinese text classifier on a small GPU.")
     app.callback()(_top)
-    for module in (run, train, fit, predict, status, dashboard, retrain, export, doctor):
+    for module in (run, train, fit, predict, status, dashboard, retrain, export, init, doctor):
         add_command(app, module.COMMAND)
     app.add_typer(_data_app(), name="data")
     return app

@@ -20,6 +20,7 @@ COMMANDS = [
     ["retrain"],
     ["export"],
     ["doctor"],
+    ["init"],
     ["data", "sample"],
     ["data", "check"],
     ["data", "clean"],
