@@ -1,7 +1,7 @@
 """The supervisor: takes trials, has the engine run them, and tells the study how they ended.
 
 One job at a time. Any number of workers, on one study, may run side by side: a trial belongs to
-whoever holds the lock in its directory, and a RUNNING trial whose lock is free is taken over.
+one of them (see `ownership`), and a RUNNING trial whose owner is gone is taken over.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from filelock import FileLock, Timeout
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
-from search.aside import holds_work, move_aside
 from search.attempt import Attempt
 from search.attempt import Audience as Audience
 from search.engine.child import OUTCOME
@@ -25,20 +23,18 @@ from search.engine.local import await_orphan, read_result
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
 from search.objective import suggest
+from search.ownership import STUDY_LOCK as STUDY_LOCK
+from search.ownership import TRIAL_LOCK as TRIAL_LOCK
+from search.ownership import Ownership, trial_directory
 from search.room import RoomBook
 from search.storage import storage_errors
 from search.study import StudyHandle
 from search.study import best_trial as best_trial
-from search.verdict import PLANNED, Verdict, as_outcome, judge, refused, repeat
+from search.verdict import Verdict, as_outcome, judge, refused, repeat
 from trainer import Observer, Outcome, Report, TooManyFailures, UserError, write_json
 
 if TYPE_CHECKING:
     from trainer import CardSpec, Config
-
-#: held by the worker for as long as it works on the trial
-TRIAL_LOCK = ".worker.lock"
-#: held while a worker counts the trials and takes one
-STUDY_LOCK = ".study.lock"
 
 #: trials that are over, and count against the budget
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -76,7 +72,7 @@ class Workplace:
 
     def trial_directory(self, number: int) -> Path:
         """`studies/NAME/trial-0007`."""
-        return self.directory / f"trial-{number:04d}"
+        return trial_directory(self.directory, number)
 
 
 @dataclass(frozen=True)
@@ -143,6 +139,7 @@ class Worker:
         self.space = handle.space
         self.workplace = workplace
         self.stop = stop
+        self._ownership = Ownership(handle, workplace.directory, say=workplace.audience.say)
         self._failures = 0
         self._refused = 0
         self._spent_s = sum(float(trial.user_attrs.get("seconds", 0)) for trial in handle.trials(*FINISHED))
@@ -161,79 +158,16 @@ class Worker:
                 return "time"
             if self.handle.exhausted.is_set() or self._refused >= MOST_REFUSED:
                 return "exhausted"
-            taken = self._take()
-            if taken is None:
+            claim = self._ownership.take()
+            if claim is None:
                 return "trials"
-            trial, lock = taken
-            try:
-                self._see_through(trial)
-            finally:
-                lock.release()
+            with claim:
+                self._see_through(claim.trial)
 
     def _time_is_up(self) -> bool:
         """Time the study's finished trials took before, and all of this search; running ones may end."""
         limit = self.space.budget.time_s
         return limit is not None and self._spent_s + time.monotonic() - self._started >= limit
-
-    def _take(self) -> tuple[Trial, FileLock] | None:
-        """A trial of one's own: one that was left running, or a new one; None when there are enough."""
-        with FileLock(self.workplace.directory / STUDY_LOCK):
-            return self._take_over() or self._take_new()
-
-    def _take_over(self) -> tuple[Trial, FileLock] | None:
-        for left in self.handle.trials(TrialState.RUNNING):
-            lock = self._lock(left.number)
-            if lock is None:
-                continue
-            # It may have ended between the look and the lock.
-            if self.handle.trial(left.number).state == TrialState.RUNNING:
-                self.handle.seed_sampler(left.number)
-                return self.handle.reattach(left.number), lock
-            lock.release()
-        return None
-
-    def _take_new(self) -> tuple[Trial, FileLock] | None:
-        taken = [trial for trial in self.handle.trials() if trial.state != TrialState.WAITING]
-        if self._is_enough(taken):
-            return None
-        self.handle.seed_sampler(len(taken))
-        trial = self.handle.study.ask()
-        return trial, self._lock_anew(trial.number)
-
-    def _lock_anew(self, number: int) -> FileLock:
-        """The lock on a trial that no worker had before: what lies in its directory is another study's."""
-        directory = self.workplace.trial_directory(number)
-        lock = self._lock(number)
-        if lock is not None and holds_work(directory):
-            await_orphan(directory)
-            lock.release()
-            moved = move_aside(directory, name=f"{directory.name}-of-an-earlier-study")
-            self.workplace.audience.say(f"Moved aside what an earlier study left: {moved}")
-            lock = self._lock(number)
-        if lock is None:
-            raise UserError(
-                f"{directory} is in use by another study; give this study another name or directory"
-            )
-        return lock
-
-    def _is_enough(self, taken: list[FrozenTrial]) -> bool:
-        """Trials that the card cannot hold cost nothing: as many as the budget has are free."""
-        limit = self.space.budget.trials
-        if limit is None:
-            return False
-        free = min(limit, sum(PLANNED in trial.user_attrs for trial in taken))
-        return len(taken) - free >= limit
-
-    def _lock(self, number: int) -> FileLock | None:
-        """The lock on a trial, or None if a living worker holds it."""
-        directory = self.workplace.trial_directory(number)
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / TRIAL_LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            return None
-        return lock
 
     def _see_through(self, trial: Trial) -> None:
         """Bring a trial to its end, unless it is interrupted."""
