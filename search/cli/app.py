@@ -28,7 +28,9 @@ from search.cli.flags import add_command
 
 def build_app() -> typer.Typer:
     """The whole command line, ready to be called."""
-    app = _group("Find the best hyperparameters for a Chinese text classifier on a small GPU.")
+    app = _group(
+        "Find the best hyperparameters for a Chinese text classifier on a small GPU.", completion=True
+    )
     app.callback()(_top)
     for module in (run, train, fit, predict, status, dashboard, retrain, export, init, doctor):
         add_command(app, module.COMMAND)
@@ -49,7 +51,7 @@ def _data_app() -> typer.Typer:
     return app
 
 
-def _group(text: str) -> typer.Typer:
+def _group(text: str, *, completion: bool = False) -> typer.Typer:
     """A group of commands.
 
     Plain help, since boxes cut long flags short; Python's own tracebacks, since they are for us.
@@ -57,7 +59,7 @@ def _group(text: str) -> typer.Typer:
     return typer.Typer(
         help=text,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -23,9 +23,10 @@ class DoctorFlags:
 
 
 def doctor(flags: DoctorFlags) -> None:
-    """Look at versions, card, driver, memory, disk, databases and hub, and say what to do about each fault.
+    """Say what is wrong here, and what to do.
 
-    Changes nothing. Exit 2 when there is something to mend.
+    Looks at versions, card, driver, memory, disk, databases and model hub, and changes nothing. Exit 2 when
+    there is something to mend.
     """
     with clean_stdout(flags.json):
         from search.doctor.examine import examine

@@ -14,7 +14,10 @@ from typer.main import get_command
 from search.cli.app import build_app
 from tests.conftest import ROOT
 
-DOCUMENTS = ["README.md", "README.zh-TW.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions/README.md"]
+DOCUMENTS = [
+    *("README.md", "README.zh-TW.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions/README.md"),
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 PATH = re.compile(r"(?<![\w/.-])(?:configs|spaces|docs|tests|trainer|search|benchmarks)/[\w./-]*\w")
 COMMAND = re.compile(r"cp-search (?=[a-z])[^`\n\\]*(?:\\\n[^`\n\\]*)*")

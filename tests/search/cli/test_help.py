@@ -84,3 +84,10 @@ def test_an_unknown_flag_is_the_user_s_error(cp_search: CommandLine) -> None:
     assert result.returncode == 2
     assert "--learning-rate" in result.stderr
     assert result.stdout == ""
+
+
+def test_a_shell_is_told_how_commands_go_on(cp_search: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_CP_SEARCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "cp-search da")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert cp_search().stdout.split() == ["dashboard", "data"]
