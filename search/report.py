@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.console import values_line
-from search.finish import Final
+from search.finish.final import Final
 from search.storage import masked
 from search.study import StudyHandle, best_trial
 from search.worker import count_states

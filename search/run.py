@@ -14,7 +14,9 @@ from search.attempt import Audience
 from search.console import open_audience
 from search.engine.job import ProbeJob
 from search.engine.local import LocalEngine
-from search.finish import FINAL, Final, FinalJob, finish, finished
+from search.finish.final import Final
+from search.finish.one_child import FinalJob, finish, finished
+from search.finish.stored import FINAL
 from search.interruption import Stop, interruption
 from search.preflight import preflight
 from search.report import StudyReport, summarise

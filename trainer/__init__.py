@@ -10,6 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainer.assess.assessment import Assessment as Assessment
+    from trainer.assess.assessment import ClassScore as ClassScore
+    from trainer.assess.assessment import Comparison as Comparison
+    from trainer.assess.assessment import HardError as HardError
+    from trainer.assess.assessment import Slice as Slice
+    from trainer.assess.assessment import TaskScore as TaskScore
+    from trainer.assess.interval import Interval as Interval
+    from trainer.assess.rule import Rule as Rule
+    from trainer.assess.rule import TaskRule as TaskRule
     from trainer.baseline import LabelledTexts as LabelledTexts
     from trainer.baseline import tfidf_baseline as tfidf_baseline
     from trainer.callbacks import Callback as Callback
@@ -101,6 +110,16 @@ if TYPE_CHECKING:
     from trainer.unheeded import unheeded_settings as unheeded_settings
 
 _HOMES = {
+    "trainer.assess.assessment": [
+        "Assessment",
+        "ClassScore",
+        "Comparison",
+        "HardError",
+        "Slice",
+        "TaskScore",
+    ],
+    "trainer.assess.interval": ["Interval"],
+    "trainer.assess.rule": ["Rule", "TaskRule"],
     "trainer.callbacks": ["Callback"],
     "trainer.baseline": ["LabelledTexts", "tfidf_baseline"],
     "trainer.config.layers": ["ALIASES", "Layer", "Setting", "document_layer", "flag_layer", "unknown_key"],

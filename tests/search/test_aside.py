@@ -8,7 +8,7 @@ import pytest
 
 from search.aside import holds_work, move_aside
 from search.engine.job import Job
-from search.finish import FinalJob, finish
+from search.finish.one_child import FinalJob, finish
 from search.worker import TRIAL_LOCK
 from tests.search.fakes import SPACE, Bench, Scripted
 from trainer import Config, Observer, Outcome, Report, Silent

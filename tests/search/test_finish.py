@@ -10,7 +10,8 @@ import pytest
 
 from search.engine.child import OUTCOME
 from search.engine.job import Job
-from search.finish import Final, FinalJob, finish
+from search.finish.final import Final
+from search.finish.one_child import FinalJob, finish
 from trainer import Config, Observer, Report, Silent, write_json, write_sample
 
 

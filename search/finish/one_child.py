@@ -8,49 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.aside import move_aside
 from search.engine.local import read_result
+from search.finish.final import Final
+from search.finish.stored import FINAL
 from trainer import dump_config, write_json
 
 if TYPE_CHECKING:
     from search.worker import Engine
     from trainer import CardSpec, Config, Observer, Outcome, Report
 
-#: below the study's directory
-FINAL = "final"
 #: below `final/`, written before anything else: whose model is being made there
 _BEGUN = "begun.json"
 #: below `final/`: the retraining is done, and is not done again after a crash in what follows
 _RETRAINED = "retrained.json"
 #: texts of the validation rows on which the reloaded model must agree with the trained one
 _CHECKED_TEXTS = 64
-
-
-@dataclass(frozen=True)
-class Final:
-    """The finished model: where it lies and how good it is on rows nothing was chosen on.
-
-    status: as of the retraining run. test_* and baseline_* are None without data.test_path.
-    config: the YAML it was made from; a finish is done again only if this differs.
-    """
-
-    status: str
-    directory: str
-    trial: int
-    experiment_dir: str
-    model_dir: str | None = None
-    eval_f1_macro: float | None = None
-    test_f1_macro: float | None = None
-    baseline_f1_macro: float | None = None
-    test: dict[str, Any] = field(default_factory=dict)
-    baseline: dict[str, Any] = field(default_factory=dict)
-    reloaded_difference: float | None = None
-    config: str = ""
-    error: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""What averaging several members came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trainer import Assessment, Interval
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member: the trial and seed it was trained from, its run, its macro-F1 on validation."""
+
+    trial: int
+    seed: int
+    experiment_dir: str
+    f1_macro: float
+
+
+@dataclass(frozen=True)
+class EnsembleRecord:
+    """N members against the best single one, on validation; test is read for the ensemble only if it is kept.
+
+    together, single: macro-F1 on validation; gain: their paired difference. kept: its interval lies above 0.
+    planned_bytes: memory that predicting with all members together is planned to need.
+    """
+
+    members: list[Member] = field(default_factory=list)
+    single: Interval | None = None
+    together: Interval | None = None
+    gain: Interval | None = None
+    kept: bool = False
+    reason: str = ""
+    planned_bytes: int | None = None
+    test: Assessment | None = None
