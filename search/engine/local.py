@@ -22,8 +22,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from search.engine.base import Call, Running, run_call
 from search.engine.child import CHILD_LOCK, ORPHAN_GRACE_S, OUTCOME, main
-from search.engine.job import Answered, FromChild, FromParent, Interrupted, Job, Progressed, Reported, Said
+from search.engine.job import Answered, FromChild, FromParent, Interrupted, Job
 from trainer import Observer, Outcome, Report, UserError
 
 START_METHOD = "CP_SEARCH_START_METHOD"
@@ -31,9 +32,6 @@ PRELOAD = ("search.engine.preload",)
 
 #: by number: Windows has no such signal, but the line is read there too
 _SIGKILL = 9
-
-#: how long a look at the pipe may take before asking whether the user wants to stop
-_LOOK_S = 0.2
 
 
 class LocalEngine:
@@ -68,23 +66,17 @@ class LocalEngine:
         theirs.close()
         return Child(process, connection=ours, directory=directory)
 
-    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
-        """Run `job` to its end, passing on what it says; its result as `outcome.json` has it.
+    def wait(self, running: Sequence[Running], *, timeout_s: float) -> None:
+        """Until one of these children has something to say or has ended, or the time is over."""
+        wait([child.waits_for for child in running if isinstance(child, Child)], timeout_s)
 
-        `observer.interrupted()` is asked several times a second: True makes the job checkpoint and
-        end. An exception here (a second Ctrl-C, say) kills the child.
-        """
-        with self.start(job) as child:
-            while not child.ended:
-                for message in child.receive(timeout_s=_LOOK_S):
-                    _pass_on(message, child=child, observer=observer, report=report)
-                if observer.interrupted():
-                    child.interrupt()
-            return child.result()
+    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
+        """Run `job` to its end, passing on what it says; its result as `outcome.json` has it."""
+        return run_call(self, Call(job, observer, report))
 
 
 class Child:
-    """A job that is running. As a context: kills it on the way out if it still does."""
+    """A job that is running. As a context: if it still does on the way out, it is let go or killed."""
 
     def __init__(self, process: BaseProcess, *, connection: Connection, directory: Path) -> None:
         self._process = process
@@ -99,6 +91,10 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """An error of ours costs the job no more than its way to the next checkpoint; Ctrl-C insists."""
+        if kind is not None and issubclass(kind, Exception):
+            self.hang_up()
+            self._process.join(ORPHAN_GRACE_S)
         if self._process.is_alive():
             self.kill()
         self._process.join()
@@ -114,15 +110,16 @@ class Child:
         """True when the process is gone and all it said was received."""
         return self._silent and not self._process.is_alive()
 
-    def receive(self, *, timeout_s: float) -> list[FromChild]:
-        """What it said since the last time; waits at most `timeout_s` for the first word."""
-        if self._silent:
-            self._process.join(timeout_s)
-            return []
-        wait([self._connection], timeout_s)
+    @property
+    def waits_for(self) -> Connection | int:
+        """What becomes ready when there is something to hear, or when it has ended."""
+        return self._process.sentinel if self._silent else self._connection
+
+    def receive(self) -> list[FromChild]:
+        """What it said since the last time; never waits."""
         messages: list[FromChild] = []
         try:
-            while self._connection.poll():
+            while not self._silent and self._connection.poll():
                 messages.append(self._connection.recv())
         except (EOFError, OSError):
             # Its end is closed: the process has ended or is about to.
@@ -138,6 +135,11 @@ class Child:
         if not self._interrupted:
             self._interrupted = True
             self._send(Interrupted())
+
+    def hang_up(self) -> None:
+        """Listen no more: it checkpoints and ends as an orphan does."""
+        self._silent = True
+        self._connection.close()
 
     def kill(self) -> None:
         """End it at once; its last checkpoint is all that stays."""
@@ -199,12 +201,3 @@ def await_orphan(directory: Path) -> None:
         raise UserError(
             f"{directory} is still in use by a process of an earlier run; wait for it to end, or end it"
         ) from error
-
-
-def _pass_on(message: FromChild, *, child: Child, observer: Observer, report: Report) -> None:
-    if isinstance(message, Said):
-        observer.say(message.line)
-    elif isinstance(message, Progressed):
-        observer.progress(message.done, message.total, message.status)
-    elif isinstance(message, Reported):
-        child.answer(stop=report(message.step, message.metrics))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from search.engine.base import Call, run_calls
 from search.engine.local import START_METHOD, LocalEngine, death
 from tests.search.fakes import Scripted, end_by_signal, end_by_user_error
 from trainer import Observer, Report, UserError
@@ -134,7 +136,7 @@ class Nothing:
         return
 
 
-def test_an_error_on_this_side_ends_the_child(tmp_path: Path) -> None:
+def test_an_error_on_this_side_makes_the_child_save_itself_and_end(tmp_path: Path) -> None:
     def broken(step: int, metrics: Any) -> bool:
         raise OSError("the storage is gone")
 
@@ -144,7 +146,44 @@ def test_an_error_on_this_side_ends_the_child(tmp_path: Path) -> None:
             Scripted(str(tmp_path), waits=True), observer=Watcher(), report=broken
         )
     assert time.monotonic() - started < 20
-    assert not (tmp_path / "outcome.json").exists()
+    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "interrupted"
+    assert run(Scripted(str(tmp_path), values=(0.5, 0.6)))["status"] == "completed"
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+def test_several_jobs_run_side_by_side_and_their_results_keep_their_order(
+    tmp_path: Path, at_once: int
+) -> None:
+    watcher = Watcher()
+    calls = [Call(Scripted(str(tmp_path / str(n)), values=(n / 10,)), watcher) for n in range(5)]
+    results = run_calls(LocalEngine(preload=PRELOAD), calls, at_once=at_once)
+    assert [result and result["best_metrics"]["eval_f1_macro"] for result in results] == [
+        0.0,
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+    ]
+
+
+def test_of_several_jobs_those_whose_turn_had_not_come_are_not_started_after_a_stop(tmp_path: Path) -> None:
+    watcher = Watcher()
+    calls = [Call(Scripted(str(tmp_path / str(n)), waits=True), watcher) for n in range(3)]
+    first, *others = run_calls(LocalEngine(preload=PRELOAD), calls, at_once=1)
+    assert first is not None
+    assert first["status"] == "interrupted"
+    assert others == [None, None]
+
+
+def test_an_error_on_this_side_lets_all_of_several_jobs_save_themselves(tmp_path: Path) -> None:
+    def broken(step: int, metrics: Any) -> bool:
+        raise OSError("the storage is gone")
+
+    calls = [Call(Scripted(str(tmp_path / str(n)), waits=True), Watcher(), broken) for n in range(2)]
+    with pytest.raises(OSError, match="the storage is gone"):
+        run_calls(LocalEngine(preload=PRELOAD), calls, at_once=2)
+    for n in range(2):
+        assert run(Scripted(str(tmp_path / str(n)), waits=True))["status"] in ("interrupted", "completed")
 
 
 def test_a_start_method_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
