@@ -24,8 +24,12 @@ COMMAND = re.compile(r"cp-search (?=[a-z])[^`\n\\]*(?:\\\n[^`\n\\]*)*")
 MAKE = re.compile(r"^\s*make (?:\w+=\S+ )?(\w+)", re.MULTILINE)
 
 
+#: a command of another program, shortened at its front: what it names is not ours
+FOREIGN = re.compile(r"`… [^`]*`")
+
+
 def text_of(document: str) -> str:
-    return (ROOT / document).read_text(encoding="utf-8")
+    return FOREIGN.sub("", (ROOT / document).read_text(encoding="utf-8"))
 
 
 def commands(document: str) -> Iterator[list[str]]:
