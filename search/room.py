@@ -43,6 +43,7 @@ MEMORY_KEYS = frozenset(
         "training.effective_batch_size",
         "training.auto_batch_size",
         "training.fp16",
+        "training.bf16",
         "optimization.optimizer",
         "optimization.gradient_checkpointing",
         "optimization.memory_efficient_attention",

@@ -46,6 +46,7 @@ _FITTING = frozenset(
         "training.effective_batch_size",
         "training.auto_batch_size",
         "training.fp16",
+        "training.bf16",
         "optimization.gradient_checkpointing",
         "optimization.memory_efficient_attention",
         "optimization.cpu_offload",

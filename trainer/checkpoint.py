@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from trainer.errors import UserError
 from trainer.files import write_json
 from trainer.offload import Offloaded
+from trainer.optimizer import is_quantised
 
 LAST = "last"
 _WEIGHTS = "model.safetensors"
@@ -116,7 +117,8 @@ def load_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
 
     The model's weights must be loaded before.
     """
-    if isinstance(optimizer, Offloaded):  # its state is not on the card
+    # The state of one is not on the card, that of the other is small.
+    if isinstance(optimizer, Offloaded) or is_quantised(optimizer):
         optimizer.load_state_dict(saved)
         return
     for group, stored in zip(optimizer.param_groups, saved["param_groups"], strict=True):

@@ -73,7 +73,7 @@ def laid_out(config: Config, *, shape: Shape, spec: CardSpec) -> Layout:
     if config.training.auto_batch_size:
         config, note = _largest(config, shape, spec, planner)
         notes = (*notes, note)
-    precision = "fp16" if config.training.fp16 and not spec.virtual else "fp32"
+    precision = "fp32" if spec.virtual else config.precision
     key = calibration_key(device="virtual" if spec.virtual else "cuda", card=spec.name, precision=precision)
     calibration = Calibration(plans / "calibration.json")
     factor = calibration.factor(key)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from itertools import chain
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import nn
 from torch.optim import Adafactor, AdamW, Optimizer
 
 from trainer.config.schema import Config
+from trainer.errors import ConfigError, Problem
 from trainer.model.classifier import Classifier
 from trainer.offload import Groups, Host, Offloaded
 
@@ -33,10 +36,37 @@ def build_optimizer(model: Classifier, config: Config, *, host: Host = nullconte
 
 
 def _optimizer(groups: Groups, config: Config) -> Optimizer:
-    training = config.training
-    if config.optimization.optimizer == "Adafactor":
-        return Adafactor(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
-    return AdamW(groups, lr=training.learning_rate, betas=BETAS, eps=EPSILON, fused=True)
+    name = config.optimization.optimizer
+    rate, decay = config.training.learning_rate, config.training.weight_decay
+    if name == "Adafactor":
+        return Adafactor(groups, lr=rate, weight_decay=decay)
+    if name == "AdamW8bit":
+        return quantised_adamw()(groups, lr=rate, betas=BETAS, eps=EPSILON, weight_decay=decay)
+    return AdamW(groups, lr=rate, betas=BETAS, eps=EPSILON, fused=True)
+
+
+def require_optimizer(config: Config) -> None:
+    """Check that the configured optimizer is installed.
+
+    Raises:
+        ConfigError: it comes with an extra that is not.
+    """
+    if config.optimization.optimizer == "AdamW8bit" and find_spec("bitsandbytes") is None:
+        message = "optimization.optimizer: AdamW8bit needs bitsandbytes; pip install 'cp-search[8bit]'"
+        raise ConfigError([Problem(None, message)])
+
+
+def quantised_adamw() -> Callable[..., Optimizer]:
+    """bitsandbytes' AdamW with blockwise 8-bit state (Dettmers et al. 2022)."""
+    # What it says on import is about kernels for 4-bit inference.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    found: Callable[..., Optimizer] = import_module("bitsandbytes.optim").AdamW8bit
+    return found
+
+
+def is_quantised(optimizer: Optimizer) -> bool:
+    """Whether `optimizer` is `quantised_adamw`'s, whose state has a shape of its own."""
+    return type(optimizer).__module__.startswith("bitsandbytes.")
 
 
 def prime(optimizer: Optimizer) -> None:
@@ -58,7 +88,16 @@ def prime(optimizer: Optimizer) -> None:
         group["lr"] = rate
     with optimizer.host() if isinstance(optimizer, Offloaded) else nullcontext():
         inner = optimizer.inner if isinstance(optimizer, Offloaded) else optimizer
-        for value in chain.from_iterable(state.values() for state in inner.state.values()):
+        for state in inner.state.values():
+            _start_over(state)
+
+
+def _start_over(state: dict[str, Any]) -> None:
+    """Every number of an optimizer's state for one parameter to zero, but for tables of quantised values."""
+    for key, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            state[key] = 0
+        elif not key.startswith("qmap"):
             value.zero_()
 
 

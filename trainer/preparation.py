@@ -16,6 +16,7 @@ from trainer.errors import ConfigError, Problem
 from trainer.metrics import score
 from trainer.model.build import encoder_config, load_tokenizer
 from trainer.model.source import require_model
+from trainer.optimizer import require_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ def prepare(config: Config) -> Preparation:
     rows = read_rows(config)
     _require_metric(config.callbacks.early_stopping_metric, rows.tasks)
     _require_batches(config, len(rows.train.table))
+    require_optimizer(config)
     callbacks = load_callbacks(config.callbacks.custom)
     tokenizer = load_tokenizer(config.model, texts=rows.train.table.texts)
     encoder_config(config.model, tasks=rows.tasks, vocabulary_size=len(tokenizer))

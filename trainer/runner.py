@@ -30,7 +30,7 @@ from trainer.optimizer import build_optimizer, prime
 from trainer.outcome import Observer, Outcome, Report, Silent, Status
 from trainer.preparation import Preparation, prepare
 from trainer.schedule import build_schedule
-from trainer.step import Precision, TrainStep
+from trainer.step import TrainStep, precision_for
 from trainer.unheeded import unheeded_settings
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def run(
     ready = prepare(config)
     layout = lay_out(ready, spec=spec_of(card, present_card(card.index or 0 if card else 0)))
     config = layout.config
+    precision_for(config, layout.device)  # a GPU that lacks it is said before anything is written
     experiment = Experiment(directory or new_directory(config, now=datetime.now()), config)
     identity = identity_of(config, ready.rows)
     continuation = find_continuation(config, identity=identity, checkpoints=experiment.checkpoints)
@@ -171,7 +172,7 @@ class _Run:
         except torch.OutOfMemoryError as error:
             recovery = Recovery(self.card, say=self.journal.say)
             raise recovery.exhausted("the model with its gradients and optimizer", error) from error
-        precision = precision_for(config, self.card.device)
+        precision = precision_for(config, self.card.device.type)
         scaler = torch.amp.GradScaler(self.card.device.type, enabled=precision.dtype == torch.float16)
         return TrainStep(
             model,
@@ -307,9 +308,3 @@ def total_steps(config: Config, *, rows: int) -> int:
     full, rest = divmod(rows, config.effective_batch_size)
     per_epoch = full if config.training.dataloader_drop_last else full + (rest > 0)
     return per_epoch * config.training.num_epochs
-
-
-def precision_for(config: Config, device: torch.device) -> Precision:
-    """fp16 autocast on a GPU if configured; float32 elsewhere (half precision is slow on CPUs)."""
-    half = config.training.fp16 and device.type == "cuda"
-    return Precision(device.type, torch.float16 if half else None)

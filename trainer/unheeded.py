@@ -31,6 +31,7 @@ def rules() -> dict[str, Rule]:
     """Key path -> when it has no effect. pin_memory is not among them: nothing a CPU does not do is lost."""
     return {
         "training.fp16": Rule(NO_GPU, _true, "is not used on the CPU: arithmetic is float32"),
+        "training.bf16": Rule(NO_GPU, _true, "is not used on the CPU: arithmetic is float32"),
         "training.auto_batch_size": Rule(HOST, _true, "is not used: no card limits the micro-batch here"),
         "optimization.cpu_offload": Rule(HOST, _true, "is not used: all of it is in CPU memory here"),
         "data.num_workers": Rule(

@@ -25,6 +25,7 @@ _KEY_OF = {
     "learning_rate": "training.learning_rate",
     "num_epochs": "training.num_epochs",
     "fp16": "training.fp16",
+    "bf16": "training.bf16",
     "resume_from_checkpoint": "experiment.resume_from_checkpoint",
     "num_workers": "data.num_workers",
     "warmup_ratio": "training.warmup_ratio",
@@ -46,6 +47,7 @@ class TrainFlags:
     num_epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None
     gpu: Annotated[int | None, typer.Option(help="Use only this GPU, by its number.")] = None
     fp16: Annotated[bool | None, typer.Option("--fp16/--no-fp16", help="Half precision on a GPU.")] = None
+    bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="bfloat16 in place of fp16.")] = None
     resume_from_checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint directory to go on from.")
     ] = None

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from contextlib import nullcontext
+from typing import Any, get_args
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
+from tests.trainer.model.families import NAMES, family_config
 from trainer.checkpoint import load_optimizer
-from trainer.config.schema import Config, ModelConfig, OptimizationConfig, TrainingConfig
+from trainer.config.schema import Config, ModelConfig, OptimizationConfig, OptimizerName, TrainingConfig
 from trainer.data.tasks import Task
+from trainer.errors import ConfigError
+from trainer.memory.planned_optimizer import build_planned_optimizer
 from trainer.model.build import build_model
 from trainer.model.classifier import Classifier
-from trainer.optimizer import build_optimizer, parameter_groups, parameters_of, prime
+from trainer.optimizer import build_optimizer, parameter_groups, parameters_of, prime, require_optimizer
 
 TASKS = [Task("toxicity", ("none", "toxic"))]
 
@@ -58,8 +63,58 @@ def test_the_rate_falls_from_the_head_through_the_layers_to_the_embeddings() -> 
     assert {name: rates[name][0] for name in first} == pytest.approx(first)
 
 
-@pytest.mark.parametrize("name", ["AdamW", "Adafactor"])
-def test_priming_changes_neither_weights_nor_the_first_steps(name: Literal["AdamW", "Adafactor"]) -> None:
+@pytest.mark.parametrize("family", NAMES)
+def test_the_groups_of_every_family_follow_the_same_rules(family: str) -> None:
+    """Decay on weight matrices only; rates fall from the head through the layers to the embeddings."""
+    torch.manual_seed(0)
+    net = AutoModelForSequenceClassification.from_config(family_config(family))
+    model = Classifier(net, sizes=[2], pooling="cls")
+    found = settings_by_name(model, configured(layer_lr_decay=0.5, head_lr_multiplier=4.0))
+    assert found.keys() == dict(net.named_parameters()).keys()
+    for name, (rate, decay) in found.items():
+        assert decay == (0.0 if name.endswith("bias") or "LayerNorm" in name else 0.1), name
+        assert rate == pytest.approx(expected_rate(name)), name
+    assert {rate for rate, _ in found.values()} == {4e-3, 1e-3, 5e-4, 2.5e-4}
+
+
+def expected_rate(name: str) -> float:
+    """Of two layers: head 4, upper layer 1, lower layer 1/2, whatever lies below 1/4."""
+    if name.startswith(("classifier", "pooler")) or ".pooler." in name:
+        return 4e-3
+    return 1e-3 if ".layer.1." in name else 5e-4 if ".layer.0." in name else 2.5e-4
+
+
+def test_an_optimizer_that_is_not_installed_is_said_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.optimizer.find_spec", lambda name: None)
+    require_optimizer(Config())
+    with pytest.raises(ConfigError, match=r"AdamW8bit needs bitsandbytes; pip install 'cp-search\[8bit\]'"):
+        require_optimizer(Config(optimization=OptimizationConfig(optimizer="AdamW8bit")))
+
+
+def test_the_state_of_eight_bits_is_as_large_as_the_plan_says() -> None:
+    model = tiny()
+    real = build_optimizer(model, Config(optimization=OptimizationConfig(optimizer="AdamW8bit")))
+    prime(real)
+    planned = build_planned_optimizer(model, "adamw8bit", host=nullcontext)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    planned.step()
+    # The two tables of 256 levels are the same tensors for every parameter.
+    sizes = [state_bytes(optimizer, without="qmap") for optimizer in (real, planned)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
+
+
+def state_bytes(optimizer: torch.optim.Optimizer, *, without: str) -> int:
+    return sum(
+        value.nbytes
+        for state in optimizer.state.values()
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor) and not key.startswith(without)
+    )
+
+
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_priming_changes_neither_weights_nor_the_first_steps(name: OptimizerName) -> None:
     config = configured(layer_lr_decay=0.9).model_copy(
         update={"optimization": OptimizationConfig(optimizer=name)}
     )
@@ -74,8 +129,8 @@ def test_priming_changes_neither_weights_nor_the_first_steps(name: Literal["Adam
         assert_equal(fresh, primed)
 
 
-@pytest.mark.parametrize("name", ["AdamW", "Adafactor"])
-def test_priming_allocates_all_the_state_there_will_be(name: Literal["AdamW", "Adafactor"]) -> None:
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_priming_allocates_all_the_state_there_will_be(name: OptimizerName) -> None:
     config = Config(optimization=OptimizationConfig(optimizer=name))
     model = tiny()
     optimizer = build_optimizer(model, config)
@@ -91,8 +146,8 @@ def test_priming_allocates_all_the_state_there_will_be(name: Literal["AdamW", "A
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"optimizer": "Adafactor"}, {"cpu_offload": True}],
-    ids=["AdamW", "Adafactor", "offloaded"],
+    [{}, {"optimizer": "Adafactor"}, {"optimizer": "AdamW8bit"}, {"cpu_offload": True}],
+    ids=["AdamW", "Adafactor", "AdamW8bit", "offloaded"],
 )
 def test_saved_state_put_back_gives_the_same_next_step(settings: dict[str, Any]) -> None:
     config = Config(optimization=OptimizationConfig(**settings))
@@ -121,7 +176,11 @@ def step_once(model: Classifier, optimizer: torch.optim.Optimizer) -> None:
 
 def state_shapes(optimizer: torch.optim.Optimizer) -> list[dict[str, tuple[int, ...]]]:
     return [
-        {key: tuple(value.shape) for key, value in optimizer.state[parameter].items()}
+        {
+            key: tuple(value.shape)
+            for key, value in optimizer.state[parameter].items()
+            if isinstance(value, torch.Tensor)
+        }
         for parameter in parameters_of(optimizer)
     ]
 

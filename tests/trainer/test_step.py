@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from tests.trainer.runs import make_config
-from trainer.config.schema import ClassWeights, Config, ModelConfig
+from trainer.config.schema import ClassWeights, Config, ModelConfig, TrainingConfig
 from trainer.data.batches import Batch, micro_batches
 from trainer.data.tasks import Task
+from trainer.errors import UserError
 from trainer.loss import MultiTaskLoss, class_weights
 from trainer.metrics import MASKED
 from trainer.model.build import build_model
 from trainer.optimizer import build_optimizer
-from trainer.step import Precision, TrainStep, to_device
+from trainer.step import Precision, TrainStep, precision_for, to_device
 
 TASKS = [Task("toxicity", ("none", "toxic", "severe"), 1.0), Task("rude", ("no", "yes"), 0.5)]
 ROWS = 24
@@ -92,3 +93,38 @@ def test_precision_names_its_arithmetic() -> None:
     assert Precision("cuda", torch.float16).name == "fp16"
     with Precision("cpu", torch.bfloat16).autocast():
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_precision_is_what_was_asked_for_on_a_gpu_and_float32_elsewhere() -> None:
+    asked = [TrainingConfig(), TrainingConfig(fp16=False), TrainingConfig(bf16=True)]
+    configs = [Config(training=training) for training in asked]
+    on_gpu = [precision_for(config, "cuda", has_bf16=lambda: True).name for config in configs]
+    assert on_gpu == ["fp16", "fp32", "bf16"] == [config.precision for config in configs]
+    assert {precision_for(config, "cpu").name for config in configs} == {"fp32"}
+
+
+def test_bf16_on_a_gpu_without_it_is_refused() -> None:
+    config = Config(training=TrainingConfig(bf16=True))
+    with pytest.raises(UserError, match="this GPU has no bfloat16 arithmetic"):
+        precision_for(config, "cuda", has_bf16=lambda: False)
+
+
+def test_a_step_the_fp16_scaler_leaves_out_is_counted_and_changes_no_weight(tmp_path: Path) -> None:
+    """A scale that is too large overflows the gradients, not the loss: it is halved and the step left out."""
+    labels_BT = np.zeros((4, 2), dtype=np.int64)
+    step = make_step(make_config(tmp_path), labels_BT)
+    step.precision = Precision("cpu", torch.float16)
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24)
+    ids_BL = torch.arange(5, 41).reshape(4, 9)
+    batch = Batch(ids_BL, torch.ones_like(ids_BL), torch.from_numpy(labels_BT))
+    before = {name: p.detach().clone() for name, p in step.model.named_parameters()}
+    done = 0
+    while step.skipped == done:
+        done += 1
+        assert torch.isfinite(step.gradients([batch], step.loss.totals(labels_BT)))
+        step.update()
+        if step.skipped == done:
+            assert all(torch.equal(before[name], p) for name, p in step.model.named_parameters())
+    assert step.skipped == done - 1 > 0
+    assert step.scaler.get_scale() == 2.0 ** (24 - step.skipped)
+    assert any(not torch.equal(before[name], p) for name, p in step.model.named_parameters())

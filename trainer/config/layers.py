@@ -17,8 +17,12 @@ ALIASES = {
     "data.gradient_accumulation_steps": "training.gradient_accumulation_steps",
     "model.gradient_checkpointing": "optimization.gradient_checkpointing",
 }
-_ACCUMULATION = "training.gradient_accumulation_steps"
-_EFFECTIVE = "training.effective_batch_size"
+#: (key, key of an earlier layer that gives way to it)
+_GIVES_WAY = (
+    ("training.gradient_accumulation_steps", "training.effective_batch_size"),
+    ("training.bf16", "training.fp16"),
+    ("training.fp16", "training.bf16"),
+)
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,22 @@ def merge(layers: Sequence[Layer]) -> tuple[dict[str, Setting], list[str]]:
     merged: dict[str, Setting] = {}
     notes: list[str] = []
     for layer in layers:
-        effective = merged.get(_EFFECTIVE)
-        later = layer.settings.get(_ACCUMULATION)
-        if effective and effective.value is not None and later and _EFFECTIVE not in layer.settings:
+        for later, earlier in _replaced(merged, layer):
             # Otherwise the later, more particular wish would be read and have no effect.
-            notes.append(f"{later.path} ({later.origin}) replaces {_EFFECTIVE} ({effective.origin})")
-            del merged[_EFFECTIVE]
+            notes.append(f"{later.path} ({later.origin}) replaces {earlier.path} ({earlier.origin})")
+            del merged[earlier.path]
         merged |= layer.settings
     return merged, notes
+
+
+def _replaced(merged: Mapping[str, Setting], layer: Layer) -> list[tuple[Setting, Setting]]:
+    """(setting of `layer`, earlier setting that gives way to it) for keys that exclude each other."""
+    return [
+        (layer.settings[winner], merged[loser])
+        for winner, loser in _GIVES_WAY
+        if winner in layer.settings and loser in merged and loser not in layer.settings
+        if layer.settings[winner].value and merged[loser].value
+    ]
 
 
 def unknown_key(path: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -19,6 +19,8 @@ Pooling = Literal["cls", "mean", "last4"]
 Scheduler = Literal["cosine", "linear", "polynomial", "constant"]
 Checkpointing = bool | Literal["selective"]
 ClassWeights = Literal["none", "sqrt", "balanced"]
+OptimizerName = Literal["AdamW", "Adafactor", "AdamW8bit"]
+PrecisionName = Literal["fp32", "fp16", "bf16"]
 
 
 BUILTIN_TASKS = frozenset({"toxicity", "bullying", "role", "emotion", "labels"})
@@ -86,6 +88,7 @@ class TrainingConfig(Section):
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate of the encoder")
     weight_decay: float = Field(0.01, ge=0, description="decoupled; not on biases and LayerNorm")
     fp16: bool = Field(True, description="mixed precision where there is a GPU")
+    bf16: bool = Field(False, description="mixed precision in bfloat16, in place of fp16 (Ampere or newer)")
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches per optimizer step")
     batch_size: int = Field(16, ge=1, description="largest micro-batch at max_sequence_length")
     effective_batch_size: int | None = Field(
@@ -101,17 +104,40 @@ class TrainingConfig(Section):
     head_lr_multiplier: float = Field(1.0, gt=0, description="learning rate of the heads over the encoder's")
     evaluations_per_epoch: int = Field(1, ge=1, description="evaluations, evenly spaced, in each epoch")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bf16_takes_the_place_of_the_default(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("bf16") is True and "fp16" not in values:
+            return {**values, "fp16": False}
+        return values
+
+    @field_validator("bf16")
+    @classmethod
+    def _one_half_precision(cls, bf16: bool, info: ValidationInfo) -> bool:
+        if bf16 and info.data.get("fp16"):
+            raise ValueError("fp16 and bf16 are two precisions; keep one and set the other to false")
+        return bf16
+
 
 class OptimizationConfig(Section):
     """The optimizer and what it may cost."""
 
-    optimizer: Literal["AdamW", "Adafactor"] = Field("AdamW", description="the optimizer")
+    optimizer: OptimizerName = Field(
+        "AdamW", description="the optimizer; AdamW8bit keeps an eighth of the state ([8bit] extra)"
+    )
     gradient_checkpointing: Checkpointing = Field(
         False, description="recompute activations in backward; selective: of every other layer"
     )
     max_grad_norm: float = Field(1.0, gt=0, description="gradient clipping by global norm")
     memory_efficient_attention: bool = Field(True, description="scaled-dot-product attention, not eager")
     cpu_offload: bool = Field(False, description="keep optimizer state in CPU memory (GPU only)")
+
+    @field_validator("cpu_offload")
+    @classmethod
+    def _has_a_host_optimizer(cls, offload: bool, info: ValidationInfo) -> bool:
+        if offload and info.data.get("optimizer") == "AdamW8bit":
+            raise ValueError("AdamW8bit keeps its state on the card; use AdamW with cpu_offload, or neither")
+        return offload
 
 
 class CallbacksConfig(Section):
@@ -160,6 +186,13 @@ class Config(Section):
         training = self.training
         asked = training.effective_batch_size
         return asked or training.batch_size * training.gradient_accumulation_steps
+
+    @property
+    def precision(self) -> PrecisionName:
+        """Arithmetic of forward and backward where there is a GPU."""
+        if self.training.bf16:
+            return "bf16"
+        return "fp16" if self.training.fp16 else "fp32"
 
     @property
     def accumulation_steps(self) -> int:

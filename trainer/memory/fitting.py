@@ -78,14 +78,14 @@ def small_card_rules(config: Config, spec: CardSpec) -> tuple[Config, tuple[str,
     """The configuration under the rules for cards of up to 4.5 GB, and a line for each that changed it.
 
     Micro-batch at most 8, at least two of them an effective batch (which stays as it is), pin_memory off,
-    fp16 on where there is a GPU. Checkpointing is the ladder's business.
+    fp16 on where there is a GPU and bf16 is not. Checkpointing is the ladder's business.
     """
     if spec.total_bytes > SMALL_CARD_BYTES:
         return config, ()
     effective = config.effective_batch_size
     micro = max(1, min(SMALL_CARD_MICRO_BATCH, config.micro_batch_size, effective // 2))
     training = {"batch_size": micro, "effective_batch_size": effective}
-    if not spec.virtual:
+    if not spec.virtual and not config.training.bf16:
         training["fp16"] = True
     ruled = _with(config, training=training, data={"pin_memory": False})
     return ruled, tuple(_changes(config, ruled, why=f"a card of {show_size(spec.total_bytes)}"))
@@ -139,7 +139,10 @@ def ladder(config: Config) -> Iterator[Rung]:
     ways: list[tuple[Checkpointing, bool]] = [(checkpointed, offloaded)]
     if not checkpointed:
         ways.append(("selective", offloaded))
-    ways = list(dict.fromkeys([*ways, (True, offloaded), (True, True)]))
+    ways.append((True, offloaded))
+    if config.optimization.optimizer != "AdamW8bit":  # its small state stays on the card
+        ways.append((True, True))
+    ways = list(dict.fromkeys(ways))
     for checkpointing, offload in ways:
         yield from (Rung(micro, checkpointing, offload) for micro in filled)
     yield from (Rung(micro, *ways[-1]) for micro in small)

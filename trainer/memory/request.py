@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from trainer.config.schema import PrecisionName as PrecisionName
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from trainer.config.schema import Checkpointing, Config
     from trainer.data.tasks import Task
 
-PrecisionName = Literal["fp32", "fp16", "bf16"]
 Attention = Literal["sdpa", "eager"]
 OptimizerKind = Literal[
     "adamw_fused",
@@ -131,7 +132,7 @@ def request_of(config: Config, *, encoder: str, sizes: tuple[int, ...], cuda: bo
         length=config.model.max_sequence_length,
         sizes=sizes,
         pooling=config.model.pooling,
-        precision="fp16" if config.training.fp16 and cuda else "fp32",
+        precision=config.precision if cuda else "fp32",
         optimizer=_optimizer(config),
         attention="sdpa" if optimization.memory_efficient_attention else "eager",
         checkpointing=optimization.gradient_checkpointing,
@@ -141,6 +142,6 @@ def request_of(config: Config, *, encoder: str, sizes: tuple[int, ...], cuda: bo
 
 
 def _optimizer(config: Config) -> OptimizerKind:
-    if config.optimization.optimizer == "Adafactor":
-        return "adafactor"
+    if config.optimization.optimizer != "AdamW":
+        return "adafactor" if config.optimization.optimizer == "Adafactor" else "adamw8bit"
     return "adamw_offload" if config.optimization.cpu_offload else "adamw_fused"

@@ -168,6 +168,26 @@ def test_a_later_accumulation_replaces_an_earlier_effective_batch_and_says_so(wr
     assert "training.gradient_accumulation_steps (flag) replaces training.effective_batch_size" in note
 
 
+def test_bf16_takes_the_place_of_an_earlier_fp16_and_says_so(write: Any) -> None:
+    file = write("training:\n  bf16: true\n")
+    resolved = load_config(template="rtx3050_optimized", file=file)
+    assert (resolved.config.training.fp16, resolved.config.precision) == (False, "bf16")
+    assert resolved.notes == [f"training.bf16 ({file}:2) replaces training.fp16 (template rtx3050_optimized)"]
+    back = load_config(file=file, overrides={"training.fp16": True})
+    assert back.config.precision == "fp16"
+    assert load_config(file=file, overrides={"training.bf16": False}).config.precision == "fp16"
+
+
+def test_two_half_precisions_at_once_are_an_error_at_the_second(write: Any) -> None:
+    with pytest.raises(ConfigError, match=r"c\.yaml:3:9: training\.bf16: fp16 and bf16 are two precisions"):
+        load_config(file=write("training:\n  fp16: true\n  bf16: true\n"))
+
+
+def test_what_excludes_each_other_is_an_error_at_its_place(write: Any) -> None:
+    with pytest.raises(ConfigError, match=r"c\.yaml:3:16: optimization\.cpu_offload: AdamW8bit keeps"):
+        load_config(file=write("optimization:\n  optimizer: AdamW8bit\n  cpu_offload: true\n"))
+
+
 def test_a_whole_number_serves_where_a_fraction_is_wanted(write: Any) -> None:
     weight_decay = load_config(file=write("training:\n  weight_decay: 0\n")).config.training.weight_decay
     assert weight_decay == 0.0

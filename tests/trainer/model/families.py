@@ -15,6 +15,8 @@ from transformers import (
     ElectraModel,
     RobertaConfig,
     RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
 )
 
 from trainer.model.tiny import tiny_tokenizer
@@ -41,6 +43,7 @@ _DEBERTA = {
 _FAMILIES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "bert": (BertConfig, BertModel, {}),
     "roberta": (RobertaConfig, RobertaModel, {}),
+    "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel, {}),
     "electra": (ElectraConfig, ElectraModel, {"embedding_size": 16}),
     "deberta-v2": (DebertaV2Config, DebertaV2Model, _DEBERTA),
 }
@@ -48,13 +51,18 @@ _FAMILIES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 NAMES = tuple(_FAMILIES)
 
 
+def family_config(family: str, *, vocabulary_size: int = 60) -> Any:
+    """A small configuration of `family`."""
+    config_class, _, extra = _FAMILIES[family]
+    return config_class(vocab_size=vocabulary_size, initializer_range=0.3, **_SHAPE, **extra)
+
+
 def save_encoder(family: str, directory: Path, *, texts: list[str]) -> Path:
     """An encoder without a head, its weights wide enough for logits to differ between texts."""
-    config_class, model_class, extra = _FAMILIES[family]
     tokenizer = tiny_tokenizer(texts)
-    config = config_class(vocab_size=len(tokenizer), initializer_range=0.3, **_SHAPE, **extra)
+    config = family_config(family, vocabulary_size=len(tokenizer))
     torch.manual_seed(5)
-    model_class(config).save_pretrained(directory)
+    _FAMILIES[family][1](config).save_pretrained(directory)
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(directory)
     return directory
