@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trainer.checkpoint import Progress, find_last, load_progress, require_state
 from trainer.config.schema import Config
-from trainer.data.read import fingerprint
+from trainer.data.content import fingerprint
 from trainer.errors import ConfigError, Problem, UserError
 
 if TYPE_CHECKING:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from trainer.outcome import Observer
+
+#: fewer texts are tokenised before anyone could look, and are not worth a bar
+_MANY_TEXTS = 20_000
+
+#: lines at most that tokenising one file leaves where there is no bar
+_LINES = 20
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -60,3 +67,17 @@ class Journal:
     def interrupted(self) -> bool:
         """As the observer says."""
         return self._observer.interrupted()
+
+
+def tokenising(journal: Journal, name: str) -> Callable[[int, int], None]:
+    """Progress through the texts of the file `name`, told on `journal` where there are many."""
+    parts = 0
+
+    def told(done: int, total: int) -> None:
+        nonlocal parts
+        reached = done * _LINES // total
+        if total >= _MANY_TEXTS and reached > parts:
+            parts = reached
+            journal.progress(done, total, f"Tokenising {name}: {done} of {total} texts")
+
+    return told

@@ -13,12 +13,12 @@ import torch
 from trainer.checkpoint import Progress, drop_last, load_weights
 from trainer.config.schema import Config
 from trainer.continuation import Continuation, find_continuation, identity_of
-from trainer.data.read import fingerprint
+from trainer.data.content import fingerprint
 from trainer.data.splits import Rows, Split, cache_directory, tokenised
 from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
-from trainer.journal import Journal
+from trainer.journal import Journal, tokenising
 from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop, Parts
 from trainer.loss import MultiTaskLoss, class_weights
@@ -221,7 +221,8 @@ class _Run:
         return {"loss": found.loss, **found.scores.as_dict()}
 
     def _tokenised(self, rows: Rows) -> Split:
-        return tokenised(rows, tokenizer=self.ready.tokenizer, cache_dir=cache_directory(self.config))
+        cache, told = cache_directory(self.config), tokenising(self.journal, rows.table.path.name)
+        return tokenised(rows, tokenizer=self.ready.tokenizer, cache_dir=cache, progress=told)
 
     def _write_predictions(self, loop: Loop) -> None:
         found = loop.evaluate(loop.parts.val, where="predictions")

@@ -35,7 +35,9 @@ def rules() -> dict[str, Rule]:
         "training.auto_batch_size": Rule(HOST, _true, "is not used: no card limits the micro-batch here"),
         "optimization.cpu_offload": Rule(HOST, _true, "is not used: all of it is in CPU memory here"),
         "data.num_workers": Rule(
-            EVERYWHERE, lambda value: value > 0, "is not used: the run's own process makes tokens and batches"
+            EVERYWHERE,
+            lambda value: value > 0,
+            "is not used: the tokenizer's own threads make tokens, one for each core, and batches need none",
         ),
         "data.prefetch_factor": Rule(
             EVERYWHERE,

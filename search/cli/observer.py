@@ -24,6 +24,7 @@ class TerminalObserver:
         self._stop = stop
         self._plain = plain
         self._next = PLAIN_EVERY
+        self._total = 0
 
     def say(self, line: str) -> None:
         """One line, above the bar if there is one."""
@@ -31,6 +32,8 @@ class TerminalObserver:
 
     def progress(self, done: int, total: int, status: str) -> None:
         """Move the bar, or print the live line every `PLAIN_EVERY` steps and at the last one."""
+        if total != self._total:  # another count begins: texts tokenised, then steps
+            self._next, self._total = PLAIN_EVERY, total
         if not self._plain:
             self._audience.progress(done, total, status)
         elif done >= self._next or done == total:

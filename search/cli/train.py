@@ -51,7 +51,7 @@ class TrainFlags:
     resume_from_checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint directory to go on from.")
     ] = None
-    num_workers: Annotated[int | None, typer.Option(help="Processes that tokenise new data.")] = None
+    num_workers: Annotated[int | None, typer.Option(help="Accepted, and not used.")] = None
     warmup_ratio: Annotated[float | None, typer.Option(help="Share of the steps spent warming up.")] = None
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None
     output_dir: Annotated[str | None, typer.Option(help="Parent of the experiment directory.")] = None

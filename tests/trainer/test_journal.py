@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.runs import Watcher, make_config
-from trainer.journal import Journal
+from trainer.journal import Journal, tokenising
 from trainer.runner import run
 
 
@@ -59,3 +59,16 @@ def test_why_a_run_ended_is_in_its_log(tmp_path: Path) -> None:
     outcome = run(config, directory=tmp_path / "run")
     log = (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
     assert log.rstrip().endswith(f"ERROR {outcome.error}")
+
+
+@pytest.mark.parametrize(("texts", "lines"), [(10_000, 0), (1_000_000, 20)])
+def test_tokenising_is_told_in_twentieths_where_there_are_many_texts(
+    tmp_path: Path, texts: int, lines: int
+) -> None:
+    watcher = Watcher()
+    with Journal(tmp_path / "run.log", level="INFO", observer=watcher) as journal:
+        told = tokenising(journal, "train.jsonl")
+        for done in [*range(4096, texts, 4096), texts]:
+            told(done, texts)
+    assert len(watcher.statuses) == lines
+    assert watcher.statuses[-1:] == [f"Tokenising train.jsonl: {texts} of {texts} texts"] * bool(lines)

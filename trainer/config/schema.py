@@ -76,7 +76,7 @@ class DataConfig(Section):
     val_path: Name | None = Field(None, description="validation rows: every choice is made on these")
     test_path: Name | None = Field(None, description="test rows: read once, at the end")
     cache_dir: Name | None = Field(None, description="token cache; null: ~/.cache/cp-search")
-    num_workers: int = Field(0, ge=0, description="processes that tokenise a new data set; 0: this one")
+    num_workers: int = Field(0, ge=0, description="accepted, not used: tokenizers have threads of their own")
     pin_memory: bool = Field(True, description="page-locked host memory for copies to the GPU")
     prefetch_factor: int = Field(2, ge=1, description="batches prepared ahead of the GPU")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data.content import Content, find_content
 from trainer.data.tasks import SINGLE, Task
 from trainer.errors import DataError
 
@@ -23,6 +24,8 @@ Labels = NDArray[np.int64]
 MASKED = -100
 
 _REMEDY = "one JSON object on each line, or one JSON array of objects"
+#: characters of a value that is likely to occur in many rows
+_SHORT = 16
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,7 +36,7 @@ class Table:
     path: Path
     texts: list[str]
     rows: list[dict[str, Any]]
-    lines: list[int]
+    lines: Sequence[int]
     notes: tuple[str, ...]
     fields: frozenset[str]
 
@@ -42,62 +45,51 @@ class Table:
         return len(self.texts)
 
 
-@dataclass(frozen=True)
-class Content:
-    """A file's text, and the encoding it was found in: UTF-8, UTF-8 with BOM, or GB18030."""
-
-    text: str
-    encoding: str
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know about how the file was read."""
-        return ("read as GB18030, because it is not UTF-8",) if self.encoding == "GB18030" else ()
-
-
 def read_table(path: Path) -> Table:
     """Read a JSON array or JSON Lines file (told apart by content), UTF-8 or GB18030.
 
     Raises `DataError` for the first thing wrong, with its line.
     """
-    content = read_content(path)
-    pairs = parse_values(path, content.text)
-    for line, value in pairs:
-        if problem := row_problem(value):
-            raise DataError(problem, file=path, line=line)
-    return table_of(path, pairs=pairs, notes=content.notes)
+    content = find_content(path)
+    return table_of(content, pairs=_sound(content))
 
 
-def table_of(path: Path, *, pairs: Sequence[tuple[int, Any]], notes: tuple[str, ...] = ()) -> Table:
+def table_of(content: Content, *, pairs: Iterable[tuple[int, dict[str, Any]]]) -> Table:
     """The `Table` of (line, row) pairs in which `row_problem` finds nothing wrong."""
-    rows: list[dict[str, Any]] = [row for _, row in pairs]
-    return Table(
-        path=path,
-        texts=[row["text"] for row in rows],
-        rows=rows,
-        lines=[line for line, _ in pairs],
-        notes=notes,
-        fields=frozenset().union(*rows),
-    )
+    rows, lines, fields = [], array("q"), set[str]()
+    for line, row in pairs:
+        rows.append({name: _shared(value) for name, value in row.items()})
+        lines.append(line)
+        fields.update(row)
+    texts = [row["text"] for row in rows]
+    return Table(content.path, texts, rows, lines, content.notes, frozenset(fields))
 
 
-def read_content(path: Path) -> Content:
-    """The text of a file in UTF-8, with or without BOM, or GB18030.
+def _sound(content: Content) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, value in read_values(content):
+        if problem := row_problem(value):
+            raise DataError(problem, file=content.path, line=line)
+        yield line, value
 
-    Raises `DataError` for a file that cannot be read, with the line of a byte that is neither.
+
+def _shared(value: Any) -> Any:
+    """One object for equal short texts, as names of classes and topics are: they fill memory otherwise."""
+    return sys.intern(value) if type(value) is str and len(value) <= _SHORT else value
+
+
+def read_values(content: Content) -> Iterator[tuple[int, Any]]:
+    """(line, value) of each element of a JSON array or of JSON Lines, told apart by content.
+
+    Lines are read one by one, an array is read whole. Raises `DataError`, once it gets there, for what is not
+    JSON, with its line, and for a file without rows.
     """
-    return _decode(path, raw=_read_bytes(path))
-
-
-def parse_values(path: Path, text: str) -> list[tuple[int, Any]]:
-    """(line, value) of each element of a JSON array or of JSON Lines, whatever the values are.
-
-    Raises `DataError` for what is not JSON, with its line, and for a file without rows.
-    """
-    pairs = list(_array_rows(path, text) if text.lstrip().startswith("[") else _line_rows(path, text))
-    if not pairs:
-        raise DataError(f"no rows; expected {_REMEDY}", file=path)
-    return pairs
+    rows = _array_rows(content) if content.first_character() == "[" else _line_rows(content)
+    empty = True
+    for found in rows:
+        empty = False
+        yield found
+    if empty:
+        raise DataError(f"no rows; expected {_REMEDY}", file=content.path)
 
 
 def label_matrix(table: Table, *, tasks: Sequence[Task]) -> Labels:
@@ -131,73 +123,38 @@ def require_learnable(table: Table, labels: Labels, tasks: Sequence[Task]) -> No
             )
 
 
-def fingerprint(path: Path) -> str:
-    """SHA-256 of the file's content, in hexadecimal. Raises `DataError` if it cannot be read."""
-    return hashlib.sha256(_read_bytes(path)).hexdigest()
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(
-            "no such file; correct the path (data.train_path, data.val_path, data.test_path) "
-            "or make a synthetic set with `cp-search data sample`",
-            file=path,
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"cannot be read: {error.strerror}; give the path of a data file", file=path
-        ) from error
-
-
-def _decode(path: Path, *, raw: bytes) -> Content:
-    try:
-        return Content(raw.decode("utf-8-sig"), "UTF-8 with BOM" if raw.startswith(BOM_UTF8) else "UTF-8")
-    except UnicodeDecodeError as error:
-        # `start` counts from behind a BOM; a BOM holds no line end, so the line is right all the same.
-        line = raw.count(b"\n", 0, error.start) + 1
-    if _is_mostly_utf8(raw):
-        raise DataError("a byte that is not UTF-8; save the file as UTF-8", file=path, line=line)
-    try:
-        return Content(raw.decode("gb18030"), "GB18030")
-    except UnicodeDecodeError as error:
-        raise DataError("neither UTF-8 nor GB18030; save the file as UTF-8", file=path, line=line) from error
-
-
-def _is_mostly_utf8(raw: bytes) -> bool:
-    """Whether a few bytes are damaged; such a file can pass for GB18030, as nonsense."""
-    text = raw.decode("utf-8", "replace")
-    damaged = text.count("\ufffd")
-    sound = sum(character > "\x7f" for character in text) - damaged
-    return sound > 10 * damaged
-
-
-def _line_rows(path: Path, content: str) -> Iterator[tuple[int, Any]]:
-    # Only "\n" ends a line here: str.splitlines would also cut at U+2028, which JSON allows in a text.
-    for number, line in enumerate(content.split("\n"), start=1):
+def _line_rows(content: Content) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(content.lines(), start=1):
         if line.strip():
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"not JSON ({error}); expected {_REMEDY}", file=path, line=number) from error
+                cut = "" if line.endswith("\n") else "; the file ends within this row: was it cut off?"
+                raise _not_json(content.path, line=number, error=error, hint=cut) from error
 
 
-def _array_rows(path: Path, content: str) -> Iterator[tuple[int, Any]]:
+def _not_json(path: Path, *, line: int, error: ValueError | RecursionError, hint: str = "") -> DataError:
+    """Says what the decoder found; the line is told by us, since it would count from where a row begins."""
+    found = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return DataError(f"not JSON ({found}){hint or f'; expected {_REMEDY}'}", file=path, line=line)
+
+
+def _array_rows(content: Content) -> Iterator[tuple[int, Any]]:
     """The elements of a JSON array, each with its line, which `json.loads` would not tell."""
-    decoder, line, counted = json.JSONDecoder(), 1, 0
-    position = _after_space(content, content.index("[") + 1)
-    while content[position : position + 1] != "]":
-        line, counted = line + content.count("\n", counted, position), position
+    text, decoder, line, counted = content.text(), json.JSONDecoder(), 1, 0
+    position = _after_space(text, text.index("[") + 1)
+    while text[position : position + 1] != "]":
+        line, counted = line + text.count("\n", counted, position), position
         try:
-            value, end = decoder.raw_decode(content, position)
-            position = _after_separator(content, end)
+            value, end = decoder.raw_decode(text, position)
+            position = _after_separator(text, end)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"not JSON ({error}); expected {_REMEDY}", file=path, line=line) from error
+            raise _not_json(content.path, line=line, error=error) from error
         yield line, value
-    if content[position + 1 :].strip():
-        line += content.count("\n", counted, position)
-        raise DataError(f"text after the end of the array; expected {_REMEDY}", file=path, line=line)
+    if text[position + 1 :].strip():
+        line += text.count("\n", counted, position)
+        message = f"text after the end of the array; expected {_REMEDY}"
+        raise DataError(message, file=content.path, line=line)
 
 
 def _after_space(content: str, position: int) -> int:

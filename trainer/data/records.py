@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.data.read import Content, parse_values, read_content
+from trainer.data.content import Content, find_content
+from trainer.data.read import read_values
 from trainer.errors import DataError
 
+#: The first of those that the header holds most of; with none at all the table has one column.
+_DELIMITERS = (",", "\t", ";")
 _JSON, _CSV = {".json", ".jsonl", ".ndjson"}, {".csv", ".tsv", ".txt"}
 
 
@@ -38,49 +40,50 @@ def read_records(path: Path) -> Records:
 
     Raises `DataError` for a file that is not what it seems, or has no rows.
     """
-    content = read_content(path)
-    found = _json_records(path, content) if _is_json(path, content.text) else _csv_records(path, content)
+    content = find_content(path)
+    found = _json_records(content) if _is_json(content) else _csv_records(content)
     if not found.records:
         raise DataError("no rows below the header; give a table with rows", file=path)
     return found
 
 
-def _is_json(path: Path, text: str) -> bool:
-    suffix = path.suffix.lower()
-    return suffix in _JSON or (suffix not in _CSV and text.lstrip()[:1] in {"[", "{"})
+def _is_json(content: Content) -> bool:
+    suffix = content.path.suffix.lower()
+    return suffix in _JSON or (suffix not in _CSV and content.first_character() in {"[", "{"})
 
 
-def _json_records(path: Path, content: Content) -> Records:
+def _json_records(content: Content) -> Records:
     records = tuple(
         Record(line, value) if isinstance(value, dict) else Record(line, {}, "a row must be a JSON object")
-        for line, value in parse_values(path, content.text)
+        for line, value in read_values(content)
     )
     columns = tuple(dict.fromkeys(name for record in records for name in record.cells))
     return Records(records, columns, content.notes)
 
 
-def _csv_records(path: Path, content: Content) -> Records:
-    lines = _csv_lines(path, content.text)
+def _csv_records(content: Content) -> Records:
+    lines = _csv_lines(content)
     _, header = next(lines, (1, []))
     header = [name.strip() for name in header]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise DataError(f"two columns are called {', '.join(twice)}; rename one", file=path, line=1)
+        raise DataError(f"two columns are called {', '.join(twice)}; rename one", file=content.path, line=1)
     records = tuple(_record(line, header=header, cells=cells) for line, cells in lines if cells)
     return Records(records, tuple(header), content.notes)
 
 
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+def _csv_lines(content: Content) -> Iterator[tuple[int, list[str]]]:
     """(line, cells); a quoted cell may hold line breaks, so a row's line is where it starts."""
-    first = text.split("\n", 1)[0]
-    delimiter = "\t" if first.count("\t") > first.count(",") else ","
-    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
+    header = next(content.lines(), "")
+    delimiter = max(_DELIMITERS, key=header.count)
+    reader, line = csv.reader(content.lines(), delimiter=delimiter, strict=True), 1
     try:
         for cells in reader:
             yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"not CSV ({error}); correct the row's quotes", file=path, line=line) from error
+        message = f"not CSV ({error}); correct the row's quotes"
+        raise DataError(message, file=content.path, line=line) from error
 
 
 def _record(line: int, *, header: list[str], cells: list[str]) -> Record:

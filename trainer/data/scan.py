@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from trainer.data.content import Content, find_content
 from trainer.data.read import (
     MASKED,
     Labels,
     Table,
     class_number,
     label_problem,
-    parse_values,
-    read_content,
+    read_values,
     row_problem,
     table_of,
 )
@@ -54,15 +54,19 @@ def scan(path: Path) -> Scan:
 
     Raises `DataError` for a file that cannot be read or is not JSON: there a row's end is not known.
     """
-    content = read_content(path)
-    good, faults = [], []
-    for line, value in parse_values(path, content.text):
+    content, faults = find_content(path), list[Fault]()
+    table = table_of(content, pairs=_good(content, faults))
+    return Scan(table, content.encoding, tuple(faults))
+
+
+def _good(content: Content, faults: list[Fault]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The good rows; the others are put into `faults` as they come."""
+    for line, value in read_values(content):
         problem = row_problem(value)
         if problem is None:
-            good.append((line, value))
+            yield line, value
         else:
             faults.append(Fault("empty_text" if _is_empty(value) else "bad_row", line, problem, value))
-    return Scan(table_of(path, pairs=good, notes=content.notes), content.encoding, tuple(faults))
 
 
 def scan_labels(table: Table, *, tasks: Sequence[Task]) -> tuple[Labels, tuple[Fault, ...]]:

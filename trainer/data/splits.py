@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainer.config.schema import Config
 from trainer.data.read import Table, label_matrix, read_table, require_learnable
 from trainer.data.tasks import Task, resolve_tasks
-from trainer.data.tokens import Tokens, tokenise
+from trainer.data.tokens import Progress, Tokens, tokenise
 from trainer.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -73,9 +73,16 @@ def read_rows(config: Config) -> RowSet:
     return RowSet(tasks, train, _labelled(val_path, tasks), test)
 
 
-def tokenised(rows: Rows, *, tokenizer: PreTrainedTokenizerFast, cache_dir: Path) -> Split:
-    """`rows` with token ids, from the cache where they are there already."""
-    return Split(rows, tokenise(rows.table.texts, tokenizer=tokenizer, cache_dir=cache_dir))
+def tokenised(
+    rows: Rows,
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    cache_dir: Path,
+    progress: Progress | None = None,
+) -> Split:
+    """`rows` with token ids, from the cache where they are there already; else `progress` is told."""
+    texts = rows.table.texts
+    return Split(rows, tokenise(texts, tokenizer=tokenizer, cache_dir=cache_dir, progress=progress))
 
 
 def cache_directory(config: Config) -> Path:

@@ -8,10 +8,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +26,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 #: Part of every cache key; raise it when what is stored changes.
-FORMAT = 1
+FORMAT = 2
+
+#: The files of an entry. Ids are raw int32, for their number is known only when all are made.
+IDS, OFFSETS, META = "ids.int32", "offsets.npy", "meta.json"
 
 #: Longest row kept, special tokens included, when the tokenizer states no sensible limit.
 DEFAULT_LIMIT = 512
 
-_CHUNK_TEXTS = 4096
+#: Called with (texts done, texts in all) while they are tokenised.
+Progress = Callable[[int, int], None]
+
+#: Texts that are in memory as Python lists at a time.
+CHUNK_TEXTS = 4096
 _ABANDONED_S = 24 * 3600
 
 
@@ -80,19 +89,27 @@ class Tokens:
 
 
 def tokenise(
-    texts: Sequence[str], *, tokenizer: PreTrainedTokenizerBase, cache_dir: Path, key: str = ""
+    texts: Sequence[str],
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    cache_dir: Path,
+    progress: Progress | None = None,
 ) -> Tokens:
     """Token ids of `texts`, from the cache or made now and cached.
 
-    `key` is anything else the entry should depend on. Texts and tokenizer are part of the cache key in any
-    case, so a wrong `key` never gives wrong ids. Safe against other processes that build the same entry and
-    against one that died over it.
+    Entries are keyed by the content of texts and tokenizer, wherever the texts came from. Safe against other
+    processes that build the same entry and against one that died over it. Ids go to disk as they are made;
+    the tokenizer's own threads make them, one for each core.
     Raises `ModelError` for a tokenizer that cannot pad, `DataError` for a cache that cannot be used.
     """
-    directory = cache_dir / _digest([str(FORMAT), key, tokenizer_digest(tokenizer), *texts])
+    directory = cache_dir / _digest(chain([str(FORMAT), tokenizer_digest(tokenizer)], texts))
     if not directory.exists():
-        _build(directory, texts=texts, tokenizer=tokenizer)
+        _build(directory, texts=texts, tokenizer=tokenizer, progress=progress or _untold)
     return _open(directory, rows=len(texts))
+
+
+def _untold(done: int, total: int) -> None:
+    """Progress that nobody asked for."""
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -143,7 +160,9 @@ def _limit(tokenizer: PreTrainedTokenizerBase) -> int:
     return stated if 0 < stated <= 1_000_000 else DEFAULT_LIMIT
 
 
-def _build(directory: Path, *, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:
+def _build(
+    directory: Path, *, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, progress: Progress
+) -> None:
     """Make the entry in a directory of its own and move it in place whole."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +174,7 @@ def _build(directory: Path, *, texts: Sequence[str], tokenizer: PreTrainedTokeni
         )
         raise DataError(message, file=directory.parent) from error
     try:
-        _write(temporary, texts=texts, tokenizer=tokenizer)
+        _write(temporary, texts=texts, tokenizer=tokenizer, progress=progress)
         _move(temporary, directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -177,48 +196,66 @@ def _sweep(directory: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _write(directory: Path, *, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:
+def _write(
+    directory: Path, *, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, progress: Progress
+) -> None:
     if tokenizer.pad_token_id is None:
         raise ModelError("the tokenizer has no padding token; choose another model.name")
     prefix, suffix = special_ids(tokenizer)
-    limit = _limit(tokenizer)
-    rows = _content(texts, tokenizer=tokenizer, keep=limit - len(prefix) - len(suffix) + 1)
-    ids = np.concatenate([np.empty(0, np.int32), *rows])
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    unknown = int((ids == tokenizer.unk_token_id).sum()) if tokenizer.unk_token_id is not None else 0
-    _save(directory / "ids.npy", ids)
-    _save(directory / "offsets.npy", offsets)
+    limit, unknown = _limit(tokenizer), 0
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    with _on_disk(directory / IDS) as stream:
+        for start, rows in _chunks(texts, tokenizer=tokenizer, keep=limit - len(prefix) - len(suffix) + 1):
+            done = start + len(rows)
+            offsets[start + 1 : done + 1] = offsets[start] + np.cumsum([len(row) for row in rows])
+            ids = np.fromiter(chain.from_iterable(rows), dtype=np.int32)
+            unknown += _count(ids, tokenizer.unk_token_id)
+            stream.write(ids.tobytes())
+            progress(done, len(texts))
+    with _on_disk(directory / OFFSETS) as stream:
+        np.save(stream, offsets)
     meta = {"prefix": prefix, "suffix": suffix, "pad_id": tokenizer.pad_token_id, "limit": limit}
-    meta["unk_rate"] = unknown / max(1, len(ids))
-    write_json(directory / "meta.json", meta)
+    meta["unk_rate"] = unknown / max(1, int(offsets[-1]))
+    write_json(directory / META, meta)
 
 
-def _content(
+def _chunks(
     texts: Sequence[str], *, tokenizer: PreTrainedTokenizerBase, keep: int
-) -> list[NDArray[np.int32]]:
-    rows: list[NDArray[np.int32]] = []
-    for start in range(0, len(texts), _CHUNK_TEXTS):
-        chunk = list(texts[start : start + _CHUNK_TEXTS])
-        encoded = tokenizer(chunk, add_special_tokens=False, truncation=True, max_length=keep)["input_ids"]
-        rows.extend(np.asarray(row, dtype=np.int32) for row in encoded)
-    return rows
+) -> Iterator[tuple[int, list[list[int]]]]:
+    """(first row, content ids of each row, at most `keep`) of some texts at a time."""
+    for start in range(0, len(texts), CHUNK_TEXTS):
+        chunk = list(texts[start : start + CHUNK_TEXTS])
+        yield start, tokenizer(chunk, add_special_tokens=False, truncation=True, max_length=keep)["input_ids"]
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
+def _count(ids: NDArray[np.int32], token: int | None) -> int:
+    return int((ids == token).sum()) if token is not None else 0
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[IO[bytes]]:
+    """A new file whose content has reached the disk when the block ends."""
     with path.open("wb") as stream:
-        np.save(stream, array)
+        yield stream
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def _open(directory: Path, *, rows: int) -> Tokens:
     try:
-        meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
-        ids = np.load(directory / "ids.npy", mmap_mode="r")
-        offsets = np.load(directory / "offsets.npy", mmap_mode="r")
+        meta = json.loads((directory / META).read_text(encoding="utf-8"))
+        offsets = np.load(directory / OFFSETS, mmap_mode="r")
+        ids = _mapped(directory / IDS)
     except (OSError, ValueError) as error:
         raise DataError("the token cache is damaged; delete this directory", file=directory) from error
     if len(offsets) != rows + 1 or offsets[-1] != len(ids):
         raise DataError("the token cache is damaged; delete this directory", file=directory)
     prefix, suffix = tuple(meta.pop("prefix")), tuple(meta.pop("suffix"))
     return Tokens(ids, offsets, prefix=prefix, suffix=suffix, **meta)
+
+
+def _mapped(path: Path) -> NDArray[np.int32]:
+    """Raises `ValueError` for a file that holds half an id."""
+    if not path.stat().st_size:  # which cannot be mapped
+        return np.empty(0, dtype=np.int32)
+    return np.memmap(path, dtype=np.int32, mode="r")

@@ -27,6 +27,15 @@ def test_a_file_gets_plain_lines_now_and_then() -> None:
     assert lines == ["Epoch 1.00 [not markup]", *steps]
 
 
+def test_steps_are_told_anew_after_more_texts_were_tokenised() -> None:
+    stream = io.StringIO()
+    with watch(Console(file=stream)) as observer:
+        observer.progress(60_000, 60_001, "Tokenising")
+        for step in range(1, PLAIN_EVERY + 1):
+            observer.progress(step, 900, f"Step {step}")
+    assert stream.getvalue().splitlines() == ["Tokenising", f"Step {PLAIN_EVERY}"]
+
+
 def test_a_terminal_gets_a_bar_that_takes_itself_away() -> None:
     text = shown(terminal=True, steps=3)
     assert "Epoch 1.00 [not markup]" in text

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.read import MASKED, Table, fingerprint, label_matrix, read_table, require_learnable
+from trainer.data.content import fingerprint
+from trainer.data.read import MASKED, Table, label_matrix, read_table, require_learnable
 from trainer.data.tasks import BUILTIN, Task
 from trainer.errors import DataError
 
@@ -43,14 +46,14 @@ def refusal(path: Path, content: str | bytes) -> str:
 def test_json_lines_are_read_with_the_line_of_every_row(path: Path) -> None:
     path.write_text('{"text": "你好", "labels": 1}\n\n{"text": "再見", "topic": "x"}\r\n', encoding="utf-8")
     table = read_table(path)
-    assert (table.texts, table.lines, table.notes) == (["你好", "再見"], [1, 3], ())
+    assert (table.texts, list(table.lines), table.notes) == (["你好", "再見"], [1, 3], ())
     assert table.fields == {"text", "labels", "topic"}
 
 
 def test_an_array_is_read_with_the_line_of_every_row(path: Path) -> None:
     path.write_text('\n[ {"text": "甲"},\n\n  {"text":\n "乙"}, {"text": "丙"}\n]\n', encoding="utf-8")
     table = read_table(path)
-    assert (table.texts, table.lines) == (["甲", "乙", "丙"], [2, 4, 5])
+    assert (table.texts, list(table.lines)) == (["甲", "乙", "丙"], [2, 4, 5])
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip), min_size=1, max_size=5))
@@ -174,3 +177,29 @@ def test_the_fingerprint_follows_the_content_only(path: Path, tmp_path: Path) ->
     copy = written(tmp_path / "copy.jsonl", {"text": "a"})
     assert fingerprint(path) == fingerprint(copy)
     assert fingerprint(written(copy, {"text": "b"})) != fingerprint(path)
+
+
+def test_a_last_row_that_was_cut_off_is_said_to_be(path: Path) -> None:
+    message = refusal(path, '{"text": "甲"}\n{"text": "乙", "la')
+    assert message.startswith(":2: not JSON")
+    assert message.endswith("the file ends within this row: was it cut off?")
+
+
+def test_equal_short_values_of_many_rows_are_one_object(path: Path) -> None:
+    table = read_table(written(path, *({"text": "甲", "topic": "種族"} for _ in range(3))))
+    assert len({id(row["topic"]) for row in table.rows}) == 1
+
+
+@pytest.mark.slow
+def test_a_large_file_is_read_in_far_less_memory_than_it_would_take_whole(path: Path) -> None:
+    row = json.dumps({"text": "長" * 1000, "labels": 1}, ensure_ascii=False) + "\n"
+    path.write_text(row * 20_000, encoding="utf-8")
+    code = (
+        "import sys, tracemalloc; from pathlib import Path; from trainer.data.content import find_content;"
+        "from trainer.data.read import read_values; tracemalloc.start();"
+        "rows = sum(1 for _ in read_values(find_content(Path(sys.argv[1]))));"
+        "print(rows, tracemalloc.get_traced_memory()[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, check=True)
+    rows, peak_bytes = map(int, done.stdout.split())
+    assert (rows, peak_bytes < 5_000_000 < path.stat().st_size) == (20_000, True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.data.tokens import Tokens, special_ids, tokenise, tokenizer_digest
+from trainer.data.tokens import CHUNK_TEXTS, Tokens, special_ids, tokenise, tokenizer_digest
 from trainer.errors import DataError, ModelError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "你", "不", "是", "笨", "蛋", "好"]
@@ -60,8 +60,8 @@ class CodePoints:
         return {"input_ids": [1, *content, 2] if add_special_tokens else content}
 
 
-def tokenised(cache: Path, texts: Sequence[str] = TEXTS, *, by: Any = None, key: str = "k") -> Tokens:
-    return tokenise(texts, tokenizer=CodePoints() if by is None else by, cache_dir=cache, key=key)
+def tokenised(cache: Path, texts: Sequence[str] = TEXTS, *, by: Any = None) -> Tokens:
+    return tokenise(texts, tokenizer=CodePoints() if by is None else by, cache_dir=cache)
 
 
 def never() -> None:
@@ -163,7 +163,7 @@ def test_the_same_texts_are_tokenised_once(tmp_path: Path) -> None:
     assert tokenised(tmp_path, by=CodePoints(never)).row(2, 8).tolist() == [1, ord("好"), 2]
 
 
-def test_other_texts_under_the_same_key_are_not_mixed_up(tmp_path: Path) -> None:
+def test_texts_cut_elsewhere_get_an_entry_of_their_own(tmp_path: Path) -> None:
     tokenised(tmp_path, ["ab", "c"])
     assert tokenised(tmp_path, ["a", "bc"]).row(0, 8).tolist() == [1, ord("a"), 2]
 
@@ -172,6 +172,17 @@ def test_another_vocabulary_gets_an_entry_of_its_own(tmp_path: Path) -> None:
     other = real_tokenizer([*WORDS[:4], *reversed(WORDS[4:])])
     first = tokenised(tmp_path, by=real_tokenizer()).row(0, 8).tolist()
     assert tokenised(tmp_path, by=other).row(0, 8).tolist() != first
+
+
+def test_many_texts_are_made_in_chunks_that_join_without_a_seam(tmp_path: Path) -> None:
+    texts = ["ab" * (1 + number % 3) for number in range(CHUNK_TEXTS + 5)]
+    told: list[tuple[int, int]] = []
+    tokens = tokenise(
+        texts, tokenizer=CodePoints(), cache_dir=tmp_path, progress=lambda *done: told.append(done)
+    )
+    assert told == [(CHUNK_TEXTS, len(texts)), (len(texts), len(texts))]
+    for row in (0, CHUNK_TEXTS - 1, CHUNK_TEXTS, len(texts) - 1):
+        assert tokens.row(row, 512).tolist() == [1, *map(ord, texts[row]), 2]
 
 
 def test_calling_a_tokenizer_does_not_change_its_digest() -> None:
@@ -209,7 +220,7 @@ def test_what_a_dead_process_left_is_removed_after_a_day(tmp_path: Path) -> None
     assert [found.name for found in tmp_path.iterdir()] == [entry.name]
 
 
-@pytest.mark.parametrize("name", ["ids.npy", "offsets.npy", "meta.json"])
+@pytest.mark.parametrize("name", ["ids.int32", "offsets.npy", "meta.json"])
 def test_a_damaged_entry_is_named_and_not_used(tmp_path: Path, name: str) -> None:
     tokenised(tmp_path)
     (entry,) = tmp_path.iterdir()
