@@ -67,6 +67,9 @@ if TYPE_CHECKING:
     from trainer.data.split import SplitRequest as SplitRequest
     from trainer.data.split import split_file as split_file
     from trainer.data.splits import read_rows as read_rows
+    from trainer.ensemble import EnsemblePredictor as EnsemblePredictor
+    from trainer.ensemble import export_ensemble as export_ensemble
+    from trainer.ensemble import open_predictor as open_predictor
     from trainer.errors import ConfigError as ConfigError
     from trainer.errors import CpSearchError as CpSearchError
     from trainer.errors import DataError as DataError
@@ -146,6 +149,7 @@ _HOMES = {
     "trainer.data.read": ["read_table"],
     "trainer.data.sample": ["write_sample"],
     "trainer.data.splits": ["read_rows"],
+    "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "open_predictor"],
     "trainer.errors": [
         "ConfigError",
         "CpSearchError",

@@ -61,7 +61,7 @@ def export_model(
             something that is no earlier export.
         ExportDiffers: the reloaded model's logits differ by more than `TOLERANCE`.
     """
-    _require_replaceable(to)
+    require_replaceable(to)
     config = load_run_config(run_directory)
     experiment = Experiment(run_directory, config)
     tasks = _tasks_of(run_directory)
@@ -85,7 +85,8 @@ def export_model(
     return Exported(to, difference, len(texts))
 
 
-def _require_replaceable(to: Path) -> None:
+def require_replaceable(to: Path) -> None:
+    """Raise `UserError` if `to` holds something that no export made."""
     if to.is_file() or (to.is_dir() and any(to.iterdir()) and not (to / FACTS).is_file()):
         raise UserError(f"{to} exists and is no exported model; choose another directory for the export")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
@@ -17,6 +18,9 @@ from trainer.errors import ModelError
 
 #: the file `export` leaves beside the model
 FACTS = "cp_search.json"
+
+#: task -> probabilities [N, C] of its classes, in label order
+Probabilities = Mapping[str, NDArray[np.float32]]
 
 #: rows × longest text of one forward pass
 TOKEN_BUDGET = 4096
@@ -44,16 +48,18 @@ class Predictor:
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """For every text, in order: {"text", task: {"label", "probability", "probabilities"}, …}."""
-        if not texts:
-            return []
-        encoded = self._tokenizer(list(texts), truncation=True)["input_ids"]
-        lengths_N = np.array([len(ids) for ids in encoded], dtype=np.int64)
-        results: list[dict[str, Any]] = [{} for _ in texts]
-        for rows in micro_batches(lengths_N, token_budget=TOKEN_BUDGET):
-            logits_BC = self._logits([encoded[row] for row in rows])
-            for row, logits_C in zip(rows, logits_BC, strict=True):
-                results[row] = {"text": texts[row], **self._decide(logits_C)}
-        return results
+        return predictions(texts, tasks=self.tasks, probabilities=self.probabilities(texts))
+
+    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+        """Task -> [N, C], a row for each text in order."""
+        logits_NC = torch.empty(len(texts), sum(map(len, self.tasks.values())))
+        if texts:
+            encoded = self._tokenizer(list(texts), truncation=True)["input_ids"]
+            lengths_N = np.array([len(ids) for ids in encoded], dtype=np.int64)
+            for rows in micro_batches(lengths_N, token_budget=TOKEN_BUDGET):
+                logits_NC[torch.from_numpy(rows)] = self._logits([encoded[row] for row in rows])
+        parts = torch.split(logits_NC, [len(classes) for classes in self.tasks.values()], dim=1)
+        return {task: part_NC.softmax(dim=1).numpy() for task, part_NC in zip(self.tasks, parts, strict=True)}
 
     @torch.inference_mode()
     def _logits(self, encoded: list[list[int]]) -> torch.Tensor:
@@ -63,13 +69,20 @@ class Predictor:
         ).logits
         return logits_BC
 
-    def _decide(self, logits_C: torch.Tensor) -> dict[str, Any]:
-        sizes = [len(classes) for classes in self.tasks.values()]
-        parts = torch.split(logits_C, sizes)
-        return {
-            task: _decision(classes, part_C.softmax(0).tolist())
-            for (task, classes), part_C in zip(self.tasks.items(), parts, strict=True)
+
+def predictions(
+    texts: Sequence[str], *, tasks: Mapping[str, Sequence[str]], probabilities: Probabilities
+) -> list[dict[str, Any]]:
+    """What `Predictor.predict` gives, of probabilities that are known."""
+    return [
+        {
+            "text": text,
+            **{
+                task: _decision(classes, probabilities[task][row].tolist()) for task, classes in tasks.items()
+            },
         }
+        for row, text in enumerate(texts)
+    ]
 
 
 def _decision(classes: Sequence[str], probabilities: list[float]) -> dict[str, Any]:

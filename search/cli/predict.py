@@ -16,7 +16,7 @@ from search.cli.output import clean_stdout, print_json
 class PredictFlags:
     """Arguments of `predict`."""
 
-    model_dir: Annotated[Path, typer.Argument(help="Directory of the exported model.")]
+    model_dir: Annotated[Path, typer.Argument(help="Directory of an exported model or ensemble.")]
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to label.")] = None
     file: Annotated[Path | None, typer.Option(help="JSON Lines with a `text` in each row.")] = None
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
@@ -29,9 +29,9 @@ def predict(flags: PredictFlags) -> None:
     """
     texts = _texts(flags)
     with clean_stdout(flags.json):
-        from trainer import Predictor
+        from trainer import open_predictor
 
-        predictions = Predictor(flags.model_dir).predict(texts)
+        predictions = open_predictor(flags.model_dir).predict(texts)
     if flags.json:
         print_json(predictions)
         return
