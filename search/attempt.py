@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.trial import FrozenTrial, Trial
 
-from search.interruption import Stop
+from search.interruption import Asked
 from search.study import METRIC
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Audience(Protocol):
 class Attempt:
     """One run of one trial, seen from the worker: passes on what it says, asks the pruner."""
 
-    def __init__(self, trial: Trial, *, reported: Iterable[int], audience: Audience, stop: Stop) -> None:
+    def __init__(self, trial: Trial, *, reported: Iterable[int], audience: Audience, stop: Asked) -> None:
         """`reported`: steps an earlier attempt has reported."""
         self._trial = trial
         self._reported = set(reported)

@@ -7,6 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
+
+
+class Asked(Protocol):
+    """Whether the work is to end."""
+
+    @property
+    def asked(self) -> bool:
+        """True from some moment on."""
 
 
 class Stop:

@@ -1,7 +1,8 @@
 """Whose a trial is: taking one that nobody has, or one whose owner is gone.
 
-A trial belongs to whoever holds the lock in its directory; the operating system releases it when its
-holder dies, however it dies. Counting the trials and taking one happens under a lock of the study.
+On one machine a trial belongs to whoever holds the lock in its directory; the operating system releases it
+when its holder dies, however it dies. Counting the trials and taking one happens under a lock of the study. A
+storage that other machines reach has a mark beside, see `heart`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.aside import holds_work, move_aside
 from search.engine.local import await_orphan
+from search.heart import Heart
+from search.interruption import Asked
+from search.storage import is_local
 from search.study import StudyHandle
 from search.verdict import PLANNED
 from trainer import UserError
@@ -32,14 +36,31 @@ def trial_directory(directory: Path, number: int) -> Path:
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial of one's own, until it is released. As a context: releases it on the way out."""
+    """A trial of one's own, until it is released. As a context: releases it on the way out.
+
+    heart: what keeps it one's own between machines; None where the lock is enough.
+    """
 
     trial: Trial
     lock: FileLock
+    heart: Heart | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Did another worker take it over meanwhile? Its result is theirs then."""
+        return self.heart is not None and self.heart.lost(self.trial.number)
+
+    def or_lost(self, stop: Asked) -> Asked:
+        """Asked to stop when `stop` is, and when the trial is lost."""
+        return _StopOrLost(self, stop)
 
     def release(self) -> None:
         """Let others have it."""
-        self.lock.release()
+        try:
+            if self.heart is not None:
+                self.heart.let_go(self.trial.number)
+        finally:
+            self.lock.release()
 
     def __enter__(self) -> Claim:
         return self
@@ -48,14 +69,41 @@ class Claim:
         self.release()
 
 
-class Ownership:
-    """Takes trials of one study for one worker, which may hold several."""
+@dataclass(frozen=True)
+class _StopOrLost:
+    claim: Claim
+    stop: Asked
 
-    def __init__(self, handle: StudyHandle, directory: Path, *, say: Callable[[str], None]) -> None:
-        """`directory`: parent of the trials' directories."""
+    @property
+    def asked(self) -> bool:
+        return self.stop.asked or self.claim.lost
+
+
+class Ownership:
+    """Takes trials of one study for one worker, which may hold several. As a context: beats meanwhile."""
+
+    def __init__(
+        self,
+        handle: StudyHandle,
+        directory: Path,
+        *,
+        say: Callable[[str], None],
+        heart: Heart | None = None,
+    ) -> None:
+        """`directory`: parent of the trials' directories. `heart`: None makes one if the storage needs it."""
         self._handle = handle
         self._directory = directory
         self._say = say
+        self._heart = heart or (None if is_local(handle.storage_url) else Heart(handle))
+
+    def __enter__(self) -> Ownership:
+        if self._heart is not None:
+            self._heart.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._heart is not None:
+            self._heart.stop()
 
     def take(self) -> Claim | None:
         """A trial of one's own: one that was left running, or a new one; None when there are enough.
@@ -66,25 +114,70 @@ class Ownership:
         with FileLock(self._directory / STUDY_LOCK):
             return self._take_over() or self._take_new()
 
+    def await_others(self, stop: Asked) -> bool:
+        """Wait until of every running trial it is known whether its owner lives; True: one is to be had.
+
+        For a worker that found nothing to take and runs nothing itself. Takes a minute at most.
+        """
+        if self._heart is None:
+            return False
+        said = False
+        while not stop.asked:
+            unclear = [t for t in self._handle.trials(TrialState.RUNNING) if not self._heart.is_alive(t)]
+            if not unclear or any(self._heart.is_gone(trial) for trial in unclear):
+                return bool(unclear)
+            if not said:
+                numbers = ", ".join(str(trial.number) for trial in unclear)
+                self._say(f"Waiting for a sign of life of who runs trial {numbers}")
+                said = True
+            self._heart.wait()
+        return False
+
     def _take_over(self) -> Claim | None:
         for left in self._handle.trials(TrialState.RUNNING):
+            if self._heart is not None and not self._heart.is_gone(left):
+                continue
             lock = self._lock(left.number)
             if lock is None:
                 continue
-            # It may have ended between the look and the lock.
-            if self._handle.trial(left.number).state == TrialState.RUNNING:
+            if self._is_left(left.number):
                 self._handle.seed_sampler(left.number)
-                return Claim(self._handle.reattach(left.number), lock)
+                return Claim(self._handle.reattach(left.number), lock, self._heart)
             lock.release()
         return None
 
+    def _is_left(self, number: int) -> bool:
+        """It may have ended between the look and the lock, or been taken on another machine."""
+        if self._heart is not None:
+            return self._heart.seize(number)
+        return self._handle.trial(number).state == TrialState.RUNNING
+
     def _take_new(self) -> Claim | None:
-        taken = [trial for trial in self._handle.trials() if trial.state != TrialState.WAITING]
+        taken = self._taken()
         if self._is_enough(taken):
             return None
         self._handle.seed_sampler(len(taken))
         trial = self._handle.study.ask()
-        return Claim(trial, self._lock_anew(trial.number))
+        if self._heart is not None:
+            self._heart.hold(trial.number)
+            if self._is_one_too_many(trial):
+                return None
+            if trial.number != len(taken):
+                # Another machine asked at the same moment, with the same seed.
+                self._handle.seed_sampler(trial.number)
+                trial = self._handle.reattach(trial.number)
+        return Claim(trial, self._lock_anew(trial.number), self._heart)
+
+    def _taken(self) -> list[FrozenTrial]:
+        return [trial for trial in self._handle.trials() if trial.state != TrialState.WAITING]
+
+    def _is_one_too_many(self, trial: Trial) -> bool:
+        """Two machines that counted at once: whose trial has the higher number puts it back in the queue."""
+        earlier = [other for other in self._taken() if other.number < trial.number]
+        if not self._is_enough(earlier):
+            return False
+        self._handle.put_back(trial.number)
+        return True
 
     def _is_enough(self, taken: list[FrozenTrial]) -> bool:
         """Trials that the card cannot hold cost nothing: as many as the budget has are free."""

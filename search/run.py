@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -18,18 +17,16 @@ from search.finish.final import Final
 from search.finish.one_child import FinalJob, finish, finished
 from search.finish.stored import FINAL
 from search.interruption import Stop, interruption
+from search.origin import read_origin, write_origin
 from search.preflight import preflight
 from search.report import StudyReport, summarise
 from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
-from search.space import Space, load_space
+from search.space import Space
 from search.space_file import CardChoice
-from search.storage import masked, sqlite_url
+from search.storage import sqlite_url
 from search.study import StudyHandle, best_trial, open_study, require_study
 from search.worker import Workplace, count_states, search
 from trainer import CardSpec, Silent, UserError, parse_card, show_size, unheeded_settings, write_json
-
-#: in the study's directory: what was typed, for `retrain` and for the reader
-_ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class RunOptions:
     """
 
     studies_dir: Path = Path("studies")
-    storage: str | None = None
+    storage: str | None = field(default=None, repr=False)
     name: str | None = None
     n_trials: int | None = None
     time_s: float | None = None
@@ -68,7 +65,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         table = _table(space, engine, audience)
         surveyor = Surveyor(engine, audience, table.planned)
         room = _survey(space, table, ask=surveyor, say=audience.say)
-        handle = open_study(space, storage_url=url, room=room)
+        handle = open_study(space, storage_url=url, room=room, say=audience.say)
         _note(directory, space, options=options, room=room)
         rooms = RoomBook(space, room, ask=surveyor) if room else None
         workplace = Workplace(directory, engine, audience, table.card, rooms=rooms)
@@ -82,17 +79,20 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     )
 
 
-def retrain_study(name: str, *, studies_dir: Path) -> StudyReport:
+def retrain_study(name: str, *, studies_dir: Path, storage: str | None = None) -> StudyReport:
     """Make the final model of the study `name` again from its best trial so far.
+
+    storage: its URL, where it needs a password that is not kept with the study.
 
     Raises:
         UserError: there is no such study here, or no trial of it completed.
     """
     started = time.monotonic()
     directory = studies_dir / name
-    space, storage = _origin(directory)
+    origin = read_origin(directory)
+    space = origin.load_space()
     with open_audience() as audience:
-        handle = open_study(space, storage_url=storage)
+        handle = open_study(space, storage_url=storage or origin.storage_url, say=audience.say)
         if best_trial(handle) is None:
             again = f"go on with cp-search run {space.path}"
             raise UserError(f"study {name} has no completed trial to retrain; {again}")
@@ -236,28 +236,9 @@ class _Watcher:
 
 
 def _note(directory: Path, space: Space, *, options: RunOptions, room: SpaceRoom | None) -> None:
-    """Remember what was typed, without a storage's password, and what the card can hold."""
+    """Remember what was typed, and what the card can hold."""
     directory.mkdir(parents=True, exist_ok=True)
     if room is not None:
         write_json(directory / ROOM_FILE, room.to_json())
     storage = options.storage or _sqlite(options.studies_dir.resolve(), space.name)
-    write_json(
-        directory / _ORIGIN,
-        {
-            "space": str(space.path.resolve()),
-            "settings": dict(options.settings),
-            "name": space.name,
-            "storage": masked(storage),
-            "space_text": space.path.read_text(encoding="utf-8"),
-        },
-    )
-
-
-def _origin(directory: Path) -> tuple[Space, str]:
-    try:
-        origin = json.loads((directory / _ORIGIN).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        there = ", ".join(sorted(p.parent.name for p in directory.parent.glob(f"*/{_ORIGIN}"))) or "none"
-        raise UserError(f"no study {directory.name} in {directory.parent}; there are: {there}") from error
-    space = load_space(origin["space"], settings=origin["settings"])
-    return replace(space, name=origin["name"]), origin["storage"]
+    write_origin(directory, space, storage_url=storage, settings=options.settings)

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from search.status import open_file
+from search.storage import open_file
 
 #: room for the ids of one file; with a CRC-32 in front they stay below 2**53, which JavaScript can count
 _ROOM = 10**6

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.console import values_line
-from search.storage import existing_url, masked, open_storage, sqlite_path, sqlite_url, storage_errors
+from search.storage import masked, open_existing, sqlite_url, storage_errors
 from search.study import quiet_optuna
 from trainer import UserError, closest
 
@@ -75,7 +75,7 @@ def study_status(storage_url: str, *, name: str | None = None) -> StudyStatus:
     """
     quiet_optuna()
     with storage_errors(storage_url):
-        study = _only_study(_open(storage_url), name=name, where=masked(storage_url))
+        study = _only_study(open_existing(storage_url), name=name, where=masked(storage_url))
         return _status(study, storage=masked(storage_url))
 
 
@@ -103,23 +103,6 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
 def study_names(studies_dir: Path) -> list[str]:
     """Names of the SQLite studies in a directory, sorted."""
     return sorted(path.stem for path in studies_dir.glob("*.db"))
-
-
-def open_file(path: Path) -> RDBStorage:
-    """The storage in an SQLite file that exists; nothing is created in it, or checked."""
-    engine = {"connect_args": {"timeout": 30}}
-    return RDBStorage(
-        existing_url(path), engine_kwargs=engine, skip_compatibility_check=True, skip_table_creation=True
-    )
-
-
-def _open(storage_url: str) -> BaseStorage:
-    path = sqlite_path(storage_url)
-    if path is None:
-        return open_storage(storage_url, create=False)
-    if not path.is_file():
-        raise UserError(f"no study at {path}: there is no such file")
-    return open_file(path)
 
 
 def _only_study(storage: BaseStorage, *, name: str | None, where: str) -> Study:

@@ -3,46 +3,119 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, _CachedStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from search.patience import Patience, PatientStorage, faults, first_line
 from trainer import StorageFault, UserError
 
+#: the storage's URL, for one whose password belongs in no command line
+STORAGE_VARIABLE = "CP_SEARCH_STORAGE"
 #: a writer that finds SQLite locked waits this long; the driver's own 5 s are too few on a slow disk
 _LOCK_TIMEOUT_S = 120
+#: a server that is there answers sooner
+_CONNECT_TIMEOUT_S = 10
+_EXAMPLES = "use a URL such as sqlite:///studies/NAME.db, postgresql+psycopg://USER@HOST/DATABASE or grpc://HOST:13000"
+#: the extra that brings the driver of a kind of storage
+_EXTRAS = {"postgresql": "postgres", "grpc": "grpc"}
 
 
-def open_storage(storage_url: str, *, create: bool = True) -> RDBStorage:
+def open_storage(
+    storage_url: str, *, create: bool = True, say: Callable[[str], None] | None = None
+) -> BaseStorage:
     """Optuna's storage at `storage_url`; tables, and the file of an SQLite one, are made if `create`.
 
+    One on the network is waited for when it goes away later on; `say` is told so.
+
     Raises:
-        UserError: the URL is none, or the place cannot be written.
+        UserError: the URL is none, or the place cannot be written. StorageFault: it does not answer.
     """
     try:
         url = make_url(storage_url)
-        arguments: dict[str, Any] = {}
-        if url.get_backend_name() == "sqlite":
-            # The rollback journal stays: WAL would be quicker by milliseconds a trial, and does not
-            # work on network and WSL drives.
-            arguments = {"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
-            if create:
-                _make_parent(url.database)
-        return RDBStorage(storage_url, engine_kwargs=arguments, skip_table_creation=not create)
+        if url.get_backend_name() == "sqlite" and create:
+            _make_parent(url.database)
+        served = url.get_backend_name() == "grpc"
+        storage = _grpc_storage(url) if served else _database(url, create=create)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise UserError(
-            f"--storage {masked(storage_url)}: {error}; use a URL such as sqlite:///studies/NAME.db"
-        ) from error
+        raise UserError(f"--storage {masked(storage_url)}: {error}; {_EXAMPLES}") from error
     except ImportError as error:
-        raise UserError(f"{masked(storage_url)} needs a driver that is not installed: {error}") from error
+        extra = _EXTRAS.get(make_url(storage_url).get_backend_name())
+        remedy = f"; pip install 'cp-search[{extra}]'" if extra else ""
+        raise UserError(
+            f"{masked(storage_url)} needs a driver that is not installed: {error}{remedy}"
+        ) from error
+    return storage if is_local(storage_url) else PatientStorage(storage, Patience(say or _unheard))
+
+
+def open_existing(storage_url: str) -> BaseStorage:
+    """The storage at `storage_url` to look into; makes nothing.
+
+    Raises:
+        UserError: as `open_storage`, or there is no such file. StorageFault: as `open_storage`.
+    """
+    path = sqlite_path(storage_url)
+    if path is None:
+        return open_storage(storage_url, create=False)
+    if not path.is_file():
+        raise UserError(f"no study at {path}: there is no such file")
+    return open_file(path)
+
+
+def open_file(path: Path) -> RDBStorage:
+    """The storage in an SQLite file that exists; nothing is created in it, or checked."""
+    engine = {"connect_args": {"timeout": 30}}
+    return RDBStorage(
+        existing_url(path), engine_kwargs=engine, skip_compatibility_check=True, skip_table_creation=True
+    )
+
+
+def is_local(storage_url: str) -> bool:
+    """A file, shared by whoever shares its directory; not a server that other machines reach as well."""
+    return make_url(storage_url).get_backend_name() == "sqlite"
+
+
+def _database(url: URL, *, create: bool) -> BaseStorage:
+    if url.get_backend_name() == "sqlite":
+        # The rollback journal stays: WAL would be quicker by milliseconds a trial, and does not
+        # work on network and WSL drives.
+        settings: dict[str, Any] = {"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
+    else:
+        settings = {"pool_pre_ping": True}
+    if url.get_backend_name() == "postgresql":
+        settings["connect_args"] = {"connect_timeout": _CONNECT_TIMEOUT_S}
+    storage = RDBStorage(
+        url.render_as_string(hide_password=False),
+        engine_kwargs=settings,
+        skip_table_creation=not create,
+    )
+    # What `optuna.load_study` does to one that is not wrapped already.
+    return _CachedStorage(storage)
+
+
+def _grpc_storage(url: URL) -> BaseStorage:
+    """A client of `cp-search storage serve`, or of Optuna's own proxy server."""
+    if not url.host or url.port is None or url.password is not None:
+        raise ArgumentError("gRPC takes a host and a port, and knows no login")
+    storage = GrpcStorageProxy(host=url.host, port=url.port)
+    try:
+        storage.wait_server_ready(timeout=_CONNECT_TIMEOUT_S)
+    except ConnectionError as error:
+        raise StorageFault(
+            f"nobody answers at grpc://{url.host}:{url.port}; start cp-search storage serve there, "
+            "and see that its --host and the firewall let this machine in"
+        ) from error
+    return storage
+
+
+def _unheard(_line: str) -> None:
+    """Nobody to tell."""
 
 
 def sqlite_url(path: Path) -> str:
@@ -77,6 +150,14 @@ def masked(storage_url: str) -> str:
         return "the given URL"
 
 
+def without_password(storage_url: str) -> str:
+    """`storage_url` as it may be kept: its driver asks PGPASSWORD or ~/.pgpass for the password."""
+    url = make_url(storage_url)
+    return URL.create(
+        url.drivername, url.username, None, url.host, url.port, url.database, url.query
+    ).render_as_string()
+
+
 def require_place(storage_url: str) -> None:
     """Check that the file of an SQLite storage could be made, without making it.
 
@@ -101,7 +182,7 @@ def storage_errors(storage_url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, sqlite3.Error, StorageInternalError) as error:
+    except faults() as error:
         raise _storage_error(error, masked(storage_url)) from error
 
 
@@ -116,9 +197,14 @@ def _make_parent(database: str | None) -> None:
 
 
 def _storage_error(error: Exception, where: str) -> UserError | StorageFault:
-    cause = str(error.__cause__ or getattr(error, "orig", None) or error).splitlines()[0]
+    cause = first_line(error)
     if "not a database" in cause:
         return UserError(f"{where} is no SQLite database; choose another name, or move that file away")
     if "unable to open" in cause or "readonly" in cause:
         return UserError(f"cannot write {where}: {cause}; choose another --studies-dir")
+    if "no password supplied" in cause or "authentication failed" in cause:
+        return UserError(
+            f"{where} does not let this user in: {cause}; give the password in PGPASSWORD or ~/.pgpass, "
+            f"or the whole URL in {STORAGE_VARIABLE}"
+        )
     return StorageFault(f"the storage {where} failed: {cause}; the same command goes on once it is back")

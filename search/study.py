@@ -10,14 +10,14 @@ import json
 import logging
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
@@ -45,7 +45,7 @@ class StudyHandle:
 
     study: Study
     space: Space
-    storage_url: str
+    storage_url: str = field(repr=False)
     created: bool = False
     exhausted: Event = field(default_factory=Event)
 
@@ -70,6 +70,10 @@ class StudyHandle:
         """Trial `number` as it is stored now."""
         return self.trials()[number]
 
+    def put_back(self, number: int) -> None:
+        """Put a trial that is RUNNING, and was not run, into the queue: the next to ask is given it."""
+        self.study._storage.set_trial_state_values(self.trial(number)._trial_id, state=TrialState.WAITING)
+
     def reattach(self, number: int) -> Trial:
         """A trial that is RUNNING, to be gone on with from this process."""
         return Trial(self.study, self.trial(number)._trial_id)
@@ -81,11 +85,17 @@ def best_trial(handle: StudyHandle) -> FrozenTrial | None:
     return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
-def open_study(space: Space, *, storage_url: str, room: SpaceRoom | None = None) -> StudyHandle:
+def open_study(
+    space: Space,
+    *,
+    storage_url: str,
+    room: SpaceRoom | None = None,
+    say: Callable[[str], None] | None = None,
+) -> StudyHandle:
     """Open the study `space.name`, or make it: direction, definition, known-good points.
 
     The choices that `room` has no place for when the study is made are out of its space for good, so that
-    the space never changes under the trials.
+    the space never changes under the trials. `say` is told when a storage on the network is waited for.
 
     Raises:
         ConfigError: unknown sampler or pruner, wrong arguments, or a study of this name with another
@@ -95,7 +105,7 @@ def open_study(space: Space, *, storage_url: str, room: SpaceRoom | None = None)
     quiet_optuna()
     sampler, pruner = build_sampler(space, number=0), build_pruner(space)
     with storage_errors(storage_url):
-        storage = open_storage(storage_url)
+        storage = open_storage(storage_url, say=say)
         study = _existing(space.name, storage)
         created = study is None
         if study is None:
@@ -132,7 +142,7 @@ def quiet_optuna() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def _existing(name: str, storage: RDBStorage) -> Study | None:
+def _existing(name: str, storage: BaseStorage) -> Study | None:
     names = [study.study_name for study in storage.get_all_studies()]
     return optuna.load_study(study_name=name, storage=storage) if name in names else None
 

@@ -25,7 +25,7 @@ from search.interruption import interruption as interruption
 from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
-from search.ownership import Ownership, trial_directory
+from search.ownership import Claim, Ownership, trial_directory
 from search.room import RoomBook
 from search.storage import storage_errors
 from search.study import StudyHandle
@@ -151,6 +151,10 @@ class Worker:
         Raises:
             UserError, TooManyFailures: as `search`.
         """
+        with self._ownership:
+            return self._work()
+
+    def _work(self) -> Reason:
         while True:
             if self.stop.asked:
                 return "interrupted"
@@ -159,20 +163,25 @@ class Worker:
             if self.handle.exhausted.is_set() or self._refused >= MOST_REFUSED:
                 return "exhausted"
             claim = self._ownership.take()
-            if claim is None:
+            if claim is not None:
+                with claim:
+                    self._see_through(claim)
+            elif not self._ownership.await_others(self.stop):
                 return "trials"
-            with claim:
-                self._see_through(claim.trial)
 
     def _time_is_up(self) -> bool:
         """Time the study's finished trials took before, and all of this search; running ones may end."""
         limit = self.space.budget.time_s
         return limit is not None and self._spent_s + time.monotonic() - self._started >= limit
 
-    def _see_through(self, trial: Trial) -> None:
+    def _see_through(self, claim: Claim) -> None:
         """Bring a trial to its end, unless it is interrupted."""
+        trial = claim.trial
         values = suggest(trial, self.space)
-        outcome = self._ended(trial, values) or self._run(trial, values)
+        outcome = self._ended(trial, values) or self._run(claim, values)
+        if claim.lost:
+            self.workplace.audience.say(f"Trial {trial.number} was taken over by another worker meanwhile")
+            return
         if isinstance(outcome, Outcome) and outcome.status == "interrupted":
             return
         verdict = outcome if isinstance(outcome, Verdict) else judge(outcome)
@@ -221,11 +230,11 @@ class Worker:
                     return verdict
         return None
 
-    def _run(self, trial: Trial, values: dict[str, Any]) -> Outcome:
-        place = self.workplace
+    def _run(self, claim: Claim, values: dict[str, Any]) -> Outcome:
+        place, trial = self.workplace, claim.trial
         directory = place.trial_directory(trial.number)
         reported = self.handle.trial(trial.number).intermediate_values
-        attempt = Attempt(trial, reported=reported, audience=place.audience, stop=self.stop)
+        attempt = Attempt(trial, reported=reported, audience=place.audience, stop=claim.or_lost(self.stop))
         resumed = (directory / "checkpoints").is_dir()
         place.audience.trial_started(trial.number, values=values, resumed=resumed)
         job = place.make_job(self.space.trial_config(values), str(directory), place.card)

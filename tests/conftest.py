@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.search.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +36,16 @@ def cp_search(tmp_path: Path) -> CommandLine:
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; a test that stops it starts it again."""
+    # Not below tmp_path: its user may not look into directories of root's.
+    with tempfile.TemporaryDirectory(prefix="cp-search-postgres-") as directory:
+        server = Postgres(Path(directory) / "data")
+        yield server
+        server.stop()
 
 
 def environment() -> dict[str, str]:

@@ -21,6 +21,7 @@ from search.cli import (
     retrain,
     run,
     status,
+    storage_serve,
     train,
 )
 from search.cli.flags import add_command
@@ -35,6 +36,7 @@ def build_app() -> typer.Typer:
     for module in (run, train, fit, predict, status, dashboard, retrain, export, init, doctor):
         add_command(app, module.COMMAND)
     app.add_typer(_data_app(), name="data")
+    app.add_typer(_storage_app(), name="storage")
     return app
 
 
@@ -48,6 +50,14 @@ def _data_app() -> typer.Typer:
     add_command(imports, data.IMPORT_COLD)
     add_command(imports, data_import.COMMAND)
     app.add_typer(imports, name="import")
+    return app
+
+
+def _storage_app() -> typer.Typer:
+    app = _group("Where studies are kept.")
+    # With one command only, typer would take the group for the command.
+    app.callback()(_storage)
+    add_command(app, storage_serve.COMMAND)
     return app
 
 
@@ -87,3 +97,7 @@ def _print_version(wanted: bool) -> None:
 
 def _imports() -> None:
     """Read a table, or a public data set."""
+
+
+def _storage() -> None:
+    """Where studies are kept."""

@@ -11,6 +11,7 @@ import typer
 from search.cli.flags import Command
 from search.cli.output import clean_stdout
 from search.cli.run import end_with
+from search.cli.settings import StorageFlag
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class RetrainFlags:
 
     study: Annotated[str, typer.Argument(help="Name of a finished study.")]
     studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
+    storage: StorageFlag = None
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 
 
@@ -30,7 +32,7 @@ def retrain(flags: RetrainFlags) -> None:
     with clean_stdout(flags.json):
         from search.run import retrain_study
 
-        report = retrain_study(flags.study, studies_dir=flags.studies_dir)
+        report = retrain_study(flags.study, studies_dir=flags.studies_dir, storage=flags.storage)
     end_with(report, as_json=flags.json)
 
 

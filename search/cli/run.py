@@ -12,7 +12,7 @@ from search.cli.errors import ENDED_EARLY, Interrupted
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json, print_report
 from search.cli.resolved import space_lines
-from search.cli.settings import SET_HELP, read_settings
+from search.cli.settings import SET_HELP, StorageFlag, read_settings
 from search.cli.single_run import Limits, choose_gpu, train_config
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class RunFlags:
     studies_dir: Annotated[Path, typer.Option(help="Where the study and its trials are kept.")] = Path(
         "studies"
     )
-    storage: Annotated[str | None, typer.Option(help="Optuna storage URL, in place of SQLite there.")] = None
+    storage: StorageFlag = None
     name: Annotated[str | None, typer.Option(help="Name of the study, in place of the space's.")] = None
     single_run: Annotated[
         bool, typer.Option("--single-run", help="Train the base configuration once; no search.")

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 SET_HELP = "Set any configuration key, as in --set training.label_smoothing=0.1; may be repeated."
+
+#: --storage of every command that has it; from the environment it is in no list of processes
+StorageFlag = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CP_SEARCH_STORAGE",
+        show_envvar=True,
+        help="Storage of the studies, as in postgresql+psycopg://USER@HOST/DATABASE or grpc://HOST:13000.",
+    ),
+]
 
 
 def read_settings(texts: Iterable[str], *, flags: Mapping[str, Any] | None = None) -> dict[str, Any]:

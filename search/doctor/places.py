@@ -11,7 +11,6 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
-from optuna.storages import RDBStorage
 
 from search.doctor.finding import Finding
 from search.storage import masked, open_storage, storage_errors
@@ -71,7 +70,7 @@ def remote(url: str) -> Finding:
     """A storage named by URL."""
     try:
         with storage_errors(url):
-            storage: RDBStorage = open_storage(url, create=False)
+            storage = open_storage(url, create=False)
             studies = len(storage.get_all_studies())
     except CpSearchError as error:
         return Finding("Storage", "fault", str(error), "check address, name and password, and that it runs")

@@ -21,6 +21,7 @@ COMMANDS = [
     ["export"],
     ["doctor"],
     ["init"],
+    ["storage", "serve"],
     ["data", "sample"],
     ["data", "check"],
     ["data", "clean"],

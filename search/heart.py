@@ -1,0 +1,219 @@
+"""Whose a trial is, between machines: a mark in the storage that counts on for as long as its owner lives.
+
+A worker marks the trials it holds with its name and a number, and every few seconds writes the next number.
+Who sees the same mark look after look knows its owner is gone. Looks are counted, not seconds: no clock is
+compared with another, and who was asleep himself, or waited for the storage, has not looked. See
+docs/decisions/0022-owners-between-machines.md.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from search.patience import faults
+from search.study import StudyHandle
+
+#: system attribute of a trial: [name of the owner, number]; the name is empty once the trial was let go
+MARK = "cp_search:owner"
+#: from one beat, or look, to the next
+BEAT_S = 10.0
+#: looks in a row at an unchanged mark after which its owner is gone
+STALE_LOOKS = 6
+#: between taking a trial over and being sure that nobody else did at the same moment
+_SETTLE_S = 2.0
+
+#: a wait for others is seen to be interrupted after this
+_WAIT_S = 0.5
+
+Mark = tuple[str, int]
+_UNMARKED: Mark = ("", -1)
+
+
+@dataclass
+class _Watched:
+    """Another's trial: its mark when last looked at, how often that was the same, whether it ever changed."""
+
+    mark: Mark
+    unchanged: int = 0
+    changed: bool = False
+
+
+class Heart:
+    """Beats for the trials of one worker, and watches those of the others.
+
+    `beat` is called by a thread of its own between `start` and `stop`.
+    """
+
+    def __init__(
+        self,
+        handle: StudyHandle,
+        *,
+        beat_s: float = BEAT_S,
+        sleep: Callable[[float], None] = time.sleep,
+        name: str | None = None,
+    ) -> None:
+        """`name`: of the worker; None makes one that no other worker has."""
+        self.name = name or f"{this_host()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._handle = handle
+        self._storage = handle.study._storage
+        self._beat_s = beat_s
+        self._sleep = sleep
+        self._held: set[int] = set()
+        self._lost: set[int] = set()
+        self._watched: dict[int, _Watched] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Beat from now on."""
+        self._thread = threading.Thread(target=self._live, daemon=True, name="heart")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Beat no more; a beat under way ends, unless it waits for a storage that is gone."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self._beat_s)
+
+    def hold(self, number: int) -> None:
+        """The trial, which nobody had, is mine."""
+        self._write(number, (self.name, 0))
+        with self._lock:
+            self._held.add(number)
+            self._lost.discard(number)
+
+    def let_go(self, number: int) -> None:
+        """The trial is nobody's; if it is not told, the next worker may have it at once."""
+        with self._lock:
+            self._held.discard(number)
+            lost = number in self._lost
+        if not lost and self._handle.trial(number).state == TrialState.RUNNING:
+            self._write(number, ("", 0))
+
+    def lost(self, number: int) -> bool:
+        """Has another worker taken the trial, because this one did not beat (a laptop that slept)?"""
+        with self._lock:
+            return number in self._lost
+
+    def seize(self, number: int) -> bool:
+        """Take a trial whose owner is gone; False if another was quicker.
+
+        Whoever writes last has it: everybody writes, waits until all who saw the old mark have written, and
+        looks again (Fischer's mutual exclusion).
+        """
+        trial = self._handle.trial(number)
+        if trial.state != TrialState.RUNNING or not self.is_gone(trial):
+            return False
+        self._write(number, (self.name, 0))
+        self._sleep(_SETTLE_S)
+        trial = self._handle.trial(number)
+        if trial.state != TrialState.RUNNING or mark_of(trial)[0] != self.name:
+            return False
+        self.hold(number)
+        return True
+
+    def is_gone(self, trial: FrozenTrial) -> bool:
+        """Is the owner of a RUNNING trial known to be gone?"""
+        mark = mark_of(trial)
+        if mark != _UNMARKED and (mark[0] == "" or _process_gone(mark[0])):
+            return True
+        with self._lock:
+            watched = self._watched.get(trial.number)
+        return watched is not None and watched.mark == mark and watched.unchanged >= STALE_LOOKS
+
+    def is_alive(self, trial: FrozenTrial) -> bool:
+        """Was the owner of a RUNNING trial seen to beat?"""
+        with self._lock:
+            watched = self._watched.get(trial.number)
+            return trial.number in self._held or (
+                watched is not None and watched.changed and watched.unchanged < STALE_LOOKS
+            )
+
+    def beat(self) -> None:
+        """Count on for one's own trials, and look at the others'."""
+        running = self._handle.trials(TrialState.RUNNING)
+        for trial in running:
+            with self._lock:
+                mine = trial.number in self._held
+            if mine:
+                self._count_on(trial)
+            else:
+                self._look(trial)
+        with self._lock:
+            numbers = {trial.number for trial in running}
+            self._watched = {n: seen for n, seen in self._watched.items() if n in numbers}
+
+    def wait(self) -> None:
+        """Let some of the time between two looks pass."""
+        self._sleep(min(self._beat_s, _WAIT_S))
+
+    def _live(self) -> None:
+        while not self._ended.wait(self._beat_s):
+            try:
+                self.beat()
+            except faults():
+                # Waited for in vain, or a fault: the worker's own next call says so.
+                continue
+
+    def _count_on(self, trial: FrozenTrial) -> None:
+        name, beats = mark_of(trial)
+        if name == self.name:
+            self._write(trial.number, (self.name, beats + 1))
+            return
+        with self._lock:
+            self._lost.add(trial.number)
+            self._held.discard(trial.number)
+
+    def _look(self, trial: FrozenTrial) -> None:
+        mark = mark_of(trial)
+        with self._lock:
+            watched = self._watched.setdefault(trial.number, _Watched(mark))
+            if watched.mark == mark:
+                watched.unchanged += 1
+            else:
+                self._watched[trial.number] = _Watched(mark, changed=True)
+
+    def _write(self, number: int, mark: Mark) -> None:
+        try:
+            self._storage.set_trial_system_attr(self._handle.trial(number)._trial_id, MARK, list(mark))
+        except UpdateFinishedTrialError:
+            # Told in the meantime: it needs no owner any more.
+            return
+
+
+def mark_of(trial: FrozenTrial) -> Mark:
+    """The owner's mark on a trial."""
+    found = trial.system_attrs.get(MARK)
+    return (str(found[0]), int(found[1])) if found else _UNMARKED
+
+
+def this_host() -> str:
+    """A name of this machine, or container, in which process ids mean what they mean here."""
+    return ":".join((socket.gethostname(), *_boot()))
+
+
+def _boot() -> tuple[str, ...]:
+    """What tells two boots apart, and two containers of one machine."""
+    if platform.system() != "Linux":
+        return (str(int(psutil.boot_time())), "")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return (boot[:8], str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]"))
+
+
+def _process_gone(owner: str) -> bool:
+    """Is the owner a process of this host that does not exist any more?"""
+    host, _, rest = owner.rpartition(":")[0].rpartition(":")
+    return host == this_host() and rest.isdigit() and not psutil.pid_exists(int(rest))

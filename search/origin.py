@@ -1,0 +1,58 @@
+"""What a study was started with, kept beside its trials: for `retrain`, and for the reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from search.space import Space, load_space
+from search.storage import without_password
+from trainer import UserError, write_json
+
+#: in the study's directory
+ORIGIN = "origin.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """space: path of its file. settings: the --set values. storage_url: without its password."""
+
+    space: str
+    name: str
+    storage_url: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def load_space(self) -> Space:
+        """The space as it reads today. Raises ConfigError."""
+        return replace(load_space(self.space, settings=self.settings), name=self.name)
+
+
+def write_origin(directory: Path, space: Space, *, storage_url: str, settings: Mapping[str, Any]) -> None:
+    """Remember what was typed; the storage's password is not kept."""
+    write_json(
+        directory / ORIGIN,
+        {
+            "space": str(space.path.resolve()),
+            "settings": dict(settings),
+            "name": space.name,
+            "storage": without_password(storage_url),
+            "space_text": space.path.read_text(encoding="utf-8"),
+        },
+    )
+
+
+def read_origin(directory: Path) -> Origin:
+    """What the study in `directory` was started with.
+
+    Raises:
+        UserError: there is none; the message lists those beside it.
+    """
+    try:
+        found = json.loads((directory / ORIGIN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        there = ", ".join(sorted(p.parent.name for p in directory.parent.glob(f"*/{ORIGIN}"))) or "none"
+        raise UserError(f"no study {directory.name} in {directory.parent}; there are: {there}") from error
+    return Origin(found["space"], found["name"], without_password(found["storage"]), found["settings"])

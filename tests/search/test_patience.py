@@ -1,0 +1,138 @@
+"""A storage that goes away is waited for, within limits; a fault that stays is not."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
+
+from search.patience import Patience, PatientStorage
+
+
+class ServerGone(Exception):
+    """What a driver raises."""
+
+
+def lost(words: str = "server closed the connection unexpectedly") -> StorageInternalError:
+    error = StorageInternalError("An exception is raised during the commit.")
+    error.__cause__ = OperationalError("SELECT 1", None, ServerGone(words))
+    return error
+
+
+class Flaky(InMemoryStorage):
+    """Does what it is asked, and then raises what `errors` holds, as if the reply had been lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[Exception] = []
+
+    def _reply(self, result: Any) -> Any:
+        if self.errors:
+            raise self.errors.pop(0)
+        return result
+
+    def create_new_study(self, *args: Any, **kwargs: Any) -> int:
+        made: int = self._reply(super().create_new_study(*args, **kwargs))
+        return made
+
+    def set_trial_state_values(self, *args: Any, **kwargs: Any) -> bool:
+        changed: bool = self._reply(super().set_trial_state_values(*args, **kwargs))
+        return changed
+
+    def set_trial_user_attr(self, *args: Any, **kwargs: Any) -> None:
+        self._reply(super().set_trial_user_attr(*args, **kwargs))
+
+
+@dataclass
+class Time:
+    now: float = 0.0
+    lines: list[str] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def patience(self) -> Patience:
+        return Patience(self.lines.append, limit_s=60.0, clock=lambda: self.now, sleep=self.sleep)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def flaky() -> Flaky:
+    return Flaky()
+
+
+@pytest.fixture
+def storage(flaky: Flaky, time: Time) -> PatientStorage:
+    return PatientStorage(flaky, time.patience())
+
+
+def trial_in(storage: PatientStorage) -> int:
+    study = storage.create_new_study([StudyDirection.MAXIMIZE], "one")
+    made: int = storage.create_new_trial(study)
+    return made
+
+
+def test_a_call_is_made_again_until_it_succeeds(flaky: Flaky, storage: PatientStorage, time: Time) -> None:
+    trial = trial_in(storage)
+    flaky.errors = [lost(), lost(), lost()]
+    storage.set_trial_user_attr(trial, "seconds", 1.0)
+    assert storage.get_trial(trial).user_attrs == {"seconds": 1.0}
+    assert time.now == pytest.approx(0.2 + 0.4 + 0.8)
+    said, back = time.lines
+    assert (
+        said == "The storage does not answer (server closed the connection unexpectedly); waiting up to 1 min"
+    )
+    assert back == "The storage is back."
+
+
+def test_patience_ends_with_the_last_error(flaky: Flaky, storage: PatientStorage, time: Time) -> None:
+    trial = trial_in(storage)
+    flaky.errors = [lost(str(number)) for number in range(100)]
+    with pytest.raises(StorageInternalError):
+        storage.set_trial_user_attr(trial, "seconds", 1.0)
+    assert 60 <= time.now <= 70
+    assert len(time.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lost('password authentication failed for user "u"'),
+        lost('database "b" does not exist'),
+        StorageInternalError("no cause"),
+        sqlite3.OperationalError("disk I/O error"),
+    ],
+    ids=["password", "database", "unknown", "sqlite"],
+)
+def test_what_no_waiting_mends_is_raised_at_once(
+    flaky: Flaky, storage: PatientStorage, time: Time, error: Exception
+) -> None:
+    trial = trial_in(storage)
+    flaky.errors = [error]
+    with pytest.raises(type(error)):
+        storage.set_trial_user_attr(trial, "seconds", 1.0)
+    assert time.now == 0
+
+
+def test_a_trial_told_before_the_reply_was_lost_is_told(flaky: Flaky, storage: PatientStorage) -> None:
+    trial = trial_in(storage)
+    flaky.errors = [lost()]
+    assert storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
+    assert storage.get_trial(trial).value == 0.5
+
+
+def test_a_study_made_before_the_reply_was_lost_is_the_study(flaky: Flaky, storage: PatientStorage) -> None:
+    flaky.errors = [lost()]
+    made = storage.create_new_study([StudyDirection.MAXIMIZE], "one")
+    assert storage.get_study_id_from_name("one") == made
