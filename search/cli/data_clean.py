@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from trainer import CleanReport
 
 
+_WITHOUT_HELP = (
+    "Leave out texts that this file holds, as those of train.jsonl from test.jsonl. May be repeated."
+)
+
 Script = Literal["traditional", "simplified"]
 
 
@@ -26,6 +30,7 @@ class CleanFlags:
     out: Annotated[Path, typer.Argument(help="File for the rows that are kept (JSON Lines).")]
     max_length: Annotated[int | None, typer.Option(min=1, help="Characters a text may have.")] = None
     to: Annotated[Script | None, typer.Option(help="Convert texts; needs the [zh] extra.")] = None
+    without: Annotated[list[Path] | None, typer.Option(metavar="FILE", help=_WITHOUT_HELP)] = None
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 
@@ -37,7 +42,12 @@ def clean(flags: CleanFlags) -> None:
     """
     from trainer import CleanRequest, clean_file
 
-    request = CleanRequest(max_length=flags.max_length, to=flags.to, overwrite=flags.overwrite)
+    request = CleanRequest(
+        max_length=flags.max_length,
+        to=flags.to,
+        without=tuple(flags.without or ()),
+        overwrite=flags.overwrite,
+    )
     report = clean_file(flags.file, out=flags.out, request=request)
     if flags.json:
         print_json(report.to_json())
@@ -62,5 +72,6 @@ COMMAND = Command(
     examples=(
         "cp-search data clean rows.jsonl clean.jsonl --max-length 500",
         "cp-search data clean rows.jsonl clean.jsonl --to traditional",
+        "cp-search data clean test.jsonl clean-test.jsonl --without train.jsonl --without val.jsonl",
     ),
 )

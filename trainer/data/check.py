@@ -32,6 +32,9 @@ from trainer.errors import UserError
 #: Splits in the order they are used; files of these names are compared, and may not share texts.
 SPLITS = ("train", "val", "test")
 
+#: Characters that few encoders take whole: a Chinese character is about a token, and most stop at 512.
+LONG = 512
+
 
 @dataclass(frozen=True)
 class CheckRequest:
@@ -39,7 +42,8 @@ class CheckRequest:
 
     files: split -> file; other names than `SPLITS` stand for files whose use is not known. config: tasks,
     tokenizer, length and cache. with_tokenizer: measure with `config.model`'s. max_characters: longer texts
-    are named. seed: draws the texts by which splits are compared.
+    are named; None: those over `LONG`, where no tokenizer tells better. seed: draws the texts by which splits
+    are compared.
     """
 
     files: Mapping[str, Path]
@@ -47,6 +51,11 @@ class CheckRequest:
     with_tokenizer: bool = False
     max_characters: int | None = None
     seed: int = 42
+
+    @property
+    def limit(self) -> int | None:
+        """Characters above which a text is long."""
+        return LONG if self.max_characters is None and not self.with_tokenizer else self.max_characters
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ def check_data(request: CheckRequest) -> DataReport:
     associations = associate(sheets[0].labels_NT, tasks=tasks)
     found = [
         *text_findings(sheets),
-        *_file_findings(sheets, facts=facts, limit=request.max_characters),
+        *_file_findings(sheets, facts=facts, limit=request.limit),
         *_pair_findings(pairs, facts=facts),
         *association_findings(associations),
     ]

@@ -11,14 +11,14 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from trainer.data.identity import contradict, identity, label_fields, same_texts
-from trainer.data.read import Table
+from trainer.data.read import Table, read_table
 from trainer.data.rowfile import dropped_path, require_free, write_rows
 from trainer.data.scan import Scan, scan
 from trainer.errors import DataError, UserError
 
 Script = Literal["traditional", "simplified"]
-Reason = Literal["empty", "too_long", "duplicate", "contradiction"]
-REASONS: tuple[Reason, ...] = ("empty", "too_long", "duplicate", "contradiction")
+Reason = Literal["empty", "too_long", "elsewhere", "duplicate", "contradiction"]
+REASONS: tuple[Reason, ...] = ("empty", "too_long", "elsewhere", "duplicate", "contradiction")
 
 #: OpenCC's conversions character by character, without regional vocabulary.
 _CONVERSIONS = MappingProxyType({"traditional": "s2t", "simplified": "t2s"})
@@ -26,10 +26,15 @@ _CONVERSIONS = MappingProxyType({"traditional": "s2t", "simplified": "t2s"})
 
 @dataclass(frozen=True)
 class CleanRequest:
-    """What to clean. max_length: characters a text may have; to: script that texts are converted to."""
+    """What to clean.
+
+    max_length: characters a text may have. to: script that texts are converted to. without: files whose texts
+    are left out, as those of train.jsonl from test.jsonl.
+    """
 
     max_length: int | None = None
     to: Script | None = None
+    without: tuple[Path, ...] = ()
     overwrite: bool = False
 
 
@@ -62,7 +67,8 @@ class CleanReport:
 def clean_file(source: Path, *, out: Path, request: CleanRequest) -> CleanReport:
     """Write the good rows of `source` to `out`, and the others, with their reasons, beside it.
 
-    Dropped are empty texts, texts over `max_length`, and texts that occur again. Of rows with the same text
+    Dropped are empty texts, texts over `max_length`, texts that `without` holds, and texts that occur again.
+    Of rows with the same text
     (see `identity`) whose labels agree, the first of those with most labels is kept; where labels
     contradict each other none is, for nothing says which is right.
 
@@ -76,7 +82,7 @@ def clean_file(source: Path, *, out: Path, request: CleanRequest) -> CleanReport
     scanned = scan(source)
     _require_rows(scanned)
     texts = _converted(scanned.table.texts, to=request.to)
-    dropped = _dropped(scanned, texts=texts, limit=request.max_length)
+    dropped = _dropped(scanned, texts=texts, request=request)
     gone = {found.line for found in dropped}
     kept = [row for row, line in enumerate(scanned.table.lines) if line not in gone]
     if not kept:
@@ -112,14 +118,22 @@ def _converted(texts: Sequence[str], *, to: Script | None) -> list[str]:
     return [convert(text) for text in texts]
 
 
-def _dropped(scanned: Scan, *, texts: Sequence[str], limit: int | None) -> list[Dropped]:
+def _texts_of(files: Sequence[Path], *, to: Script | None) -> frozenset[str]:
+    """What the texts of `files` are told by."""
+    return frozenset(identity(text) for path in files for text in _converted(read_table(path).texts, to=to))
+
+
+def _dropped(scanned: Scan, *, texts: Sequence[str], request: CleanRequest) -> list[Dropped]:
     """Every row to leave out, in order of lines."""
-    table = scanned.table
+    table, limit = scanned.table, request.max_length
+    elsewhere = _texts_of(request.without, to=request.to)
     found = [Dropped(fault.line, "empty", fault.value) for fault in scanned.faults]
     usable = []
     for row, text in enumerate(texts):
         if limit is not None and len(text) > limit:
             found.append(Dropped(table.lines[row], "too_long", table.rows[row]))
+        elif identity(text) in elsewhere:
+            found.append(Dropped(table.lines[row], "elsewhere", table.rows[row]))
         else:
             usable.append(row)
     fields = label_fields(table.fields)

@@ -74,7 +74,10 @@ def length_findings(sheet: Sheet, *, limit: int | None) -> Iterator[Finding]:
     """Texts of more than `limit` characters."""
     rows = [row for row, text in enumerate(sheet.table.texts) if limit is not None and len(text) > limit]
     if rows:
-        message = f"{sheet.split}: {len(rows)} text(s) have more than {limit} characters"
+        message = (
+            f"{sheet.split}: {len(rows)} text(s) have more than {limit} characters; "
+            f"leave them out with `cp-search data clean --max-length {limit}`"
+        )
         yield Finding("warning", "too_long", message, len(rows), _places(sheet, rows))
 
 
@@ -192,7 +195,10 @@ def _shared(first: Sheet, *, second: Sheet, rows: list[int]) -> Finding:
     places = _places(second, rows)
     what = f"{len(rows)} row(s) of {second.split} have a text that is also in {first.split}"
     if {first.split, second.split} <= {"train", "val", "test"}:
-        return Finding("error", "leak", f"{what}, so that scores mislead; remove them", len(rows), places)
+        remedy = (
+            f"remove them with `cp-search data clean {second.table.path} OUT --without {first.table.path}`"
+        )
+        return Finding("error", "leak", f"{what}, so that scores mislead; {remedy}", len(rows), places)
     return Finding("warning", "shared", what, len(rows), places)
 
 

@@ -78,7 +78,8 @@ def test_clean_tells_what_it_dropped_and_where_it_lies(cp_search: CommandLine, t
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     result = cp_search("data", "clean", "rows.jsonl", "clean.jsonl")
     assert result.returncode == 0
-    expected = "dropped: 2 rows (empty 1, too_long 0, duplicate 1, contradiction 0), in clean.dropped.jsonl"
+    reasons = "empty 1, too_long 0, elsewhere 0, duplicate 1, contradiction 0"
+    expected = f"dropped: 2 rows ({reasons}), in clean.dropped.jsonl"
     assert expected in result.stdout
     assert len((tmp_path / "clean.dropped.jsonl").read_text().splitlines()) == 2
 

@@ -122,6 +122,11 @@ def test_long_texts_are_named(tmp_path: Path) -> None:
     assert found(report, "too_long").places == (f"{tmp_path / 'train.jsonl'}:3",)
 
 
+def test_a_text_that_few_encoders_hold_is_named_without_being_asked_for(tmp_path: Path) -> None:
+    report = report_on(tmp_path, {"train": [*SOUND, *labelled(("长" * 513, 1), ("长" * 512, 0))]})
+    assert found(report, "too_long").places == (f"{tmp_path / 'train.jsonl'}:3",)
+
+
 @pytest.mark.parametrize(
     ("encoding", "name"), [("utf-8", "UTF-8"), ("utf-8-sig", "UTF-8 with BOM"), ("gb18030", "GB18030")]
 )

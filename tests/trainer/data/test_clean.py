@@ -49,7 +49,16 @@ def test_what_is_dropped_lies_beside_with_line_and_reason(tmp_path: Path) -> Non
     assert dropped(tmp_path) == [(2, "empty", None), (3, "too_long", None), (4, "duplicate", 1)]
     assert [row["row"] for row in rows_of(tmp_path / "clean.dropped.jsonl")] == rows[1:4]
     assert (report.read, report.kept) == (5, 2)
-    assert report.dropped == {"empty": 1, "too_long": 1, "duplicate": 1, "contradiction": 0}
+    assert report.dropped == {"empty": 1, "too_long": 1, "elsewhere": 0, "duplicate": 1, "contradiction": 0}
+
+
+def test_texts_of_another_file_are_left_out(tmp_path: Path) -> None:
+    train = written(tmp_path / "train.jsonl", [{"text": "坏人", "labels": 1}, {"text": "好", "labels": 0}])
+    rows = [{"text": "坏 人", "labels": 1}, {"text": "新", "labels": 0}, {"text": "好", "labels": 1}]
+    report = cleaned(tmp_path, rows, request=CleanRequest(without=(train,)))
+    assert rows_of(tmp_path / "clean.jsonl") == rows[1:2]
+    assert dropped(tmp_path) == [(1, "elsewhere", None), (3, "elsewhere", None)]
+    assert report.dropped["elsewhere"] == 2
 
 
 def test_of_equal_texts_the_one_with_most_labels_is_kept(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ ROWS = [{"text": "你好", "labels": 0}, {"text": "滚", "labels": 1}, {"text": 
     [
         ("in.csv", "t,y\n你好,0\n滚,1\n啊,\n"),
         ("in.csv", "x,y,t\r\n9,0,你好\r\n,1,滚\r\n,,啊\r\n"),
+        ("in.csv", "t;y\n你好;0\n滚;1\n啊;\n"),
         ("in.tsv", "t\ty\n你好\t0\n滚\t1\n啊\t\n"),
         ("in.data", '[{"t": "你好", "y": 0}, {"t": "滚", "y": "1"},\n {"t": "啊"}]'),
         ("in.jsonl", '{"t": "你好", "y": 0.0}\n{"t": "滚", "y": true}\n{"t": "啊", "y": null}\n'),

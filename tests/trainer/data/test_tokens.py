@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from trainer.errors import DataError, ModelError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "你", "不", "是", "笨", "蛋", "好"]
 TEXTS = ["你是笨蛋", "你不是笨蛋", "好", "你☃好"]
+MANY = [f"{number % 90 + 10}" for number in range(CHUNK_TEXTS + 5)]
 SHARED = Path(__file__).parents[4] / "shared"
 
 
@@ -75,6 +77,13 @@ def die() -> None:
 def build_in_child(cache: Path, before: Callable[[], object]) -> None:
     tokens = tokenised(cache, by=CodePoints(before))
     os._exit(0 if tokens.row(2, 8).tolist() == [1, ord("好"), 2] else 1)
+
+
+def build_until_killed(cache: Path) -> None:
+    def killed(done: int, total: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    tokenise(MANY, tokenizer=CodePoints(), cache_dir=cache, progress=killed)
 
 
 def children(cache: Path, *befores: Callable[[], object]) -> list[int | None]:
@@ -209,6 +218,18 @@ def test_a_process_that_dies_over_an_entry_harms_no_later_one(tmp_path: Path) ->
     (left,) = tmp_path.iterdir()
     assert tokenised(tmp_path).row(2, 8).tolist() == [1, ord("好"), 2]
     assert left.exists(), "may belong to a process that is still at it"
+
+
+def test_an_entry_killed_half_way_through_its_texts_is_made_anew(tmp_path: Path) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=build_until_killed, args=(tmp_path,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / "ids.int32").stat().st_size < 4 * 2 * len(MANY), "half of the ids"
+    tokens = tokenised(tmp_path, MANY)
+    assert len(tokens) == len(MANY)
+    assert tokens.row(len(MANY) - 1, 8).tolist() == [1, *map(ord, MANY[-1]), 2]
 
 
 def test_what_a_dead_process_left_is_removed_after_a_day(tmp_path: Path) -> None:
