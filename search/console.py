@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from search.language import translated
 from search.study import METRIC
 
 if TYPE_CHECKING:
@@ -74,8 +75,16 @@ def open_audience(console: Console | None = None) -> Iterator[ConsoleAudience]:
 
 
 def print_line(console: Console, line: Text) -> None:
-    """Print one line that stays one line in a file."""
-    console.print(line, soft_wrap=True, highlight=False)
+    """Print one line, in the user's language, that stays one line in a file."""
+    console.print(_translated(line), soft_wrap=True, highlight=False)
+
+
+def _translated(line: Text) -> Text:
+    """The line in the user's language; what was coloured stays so where the same word stands in it."""
+    shown = Text(translated(line.plain))
+    for span in line.spans:
+        shown.highlight_words([line.plain[span.start : span.end]], style=span.style)
+    return shown
 
 
 def values_line(values: Mapping[str, Any]) -> str:

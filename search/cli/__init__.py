@@ -7,6 +7,7 @@ imports what it calls when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import os
+import sys
 
 #: OpenMP threads that spin while they wait starve each other on a busy machine: a 4-layer encoder on 2
 #: cores beside one busy process trained at 6-16 examples/s spinning, 19-25 sleeping; alike when idle.
@@ -18,6 +19,17 @@ def main() -> None:
     """Run `cp-search` with the arguments of this process, and exit with its code."""
     for name, value in WAITING.items():
         os.environ.setdefault(name, value)
+    from search.language import choose
+
+    try:
+        words = choose(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(_refused(error))
     from search.cli.app import build_app
 
-    build_app()(prog_name="cp-search")
+    build_app()(args=words, prog_name="cp-search")
+
+
+def _refused(error: ValueError) -> int:
+    sys.stderr.write(f"{error}\n")
+    return 2

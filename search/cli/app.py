@@ -25,6 +25,7 @@ from search.cli import (
     train,
 )
 from search.cli.flags import add_command
+from search.language import explained
 
 
 def build_app() -> typer.Typer:
@@ -67,7 +68,7 @@ def _group(text: str, *, completion: bool = False) -> typer.Typer:
     Plain help, since boxes cut long flags short; Python's own tracebacks, since they are for us.
     """
     return typer.Typer(
-        help=text,
+        help=explained(text),
         no_args_is_help=True,
         add_completion=completion,
         pretty_exceptions_enable=False,
@@ -78,12 +79,17 @@ def _group(text: str, *, completion: bool = False) -> typer.Typer:
 
 def _top(
     *,
+    _lang: Annotated[
+        str | None,
+        typer.Option("--lang", help="Language of messages: en or zh-TW. Without it the locale decides."),
+    ] = None,
     _version: Annotated[
         bool,
         typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Find the best hyperparameters for a Chinese text classifier on a small GPU."""
+    # --lang was taken out before: the help of every command is made in the language (search.language.choice).
 
 
 def _print_version(wanted: bool) -> None:

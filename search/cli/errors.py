@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import typer
 
+from search.language import translated
 from trainer import StudyEnded, UserError
 
 USER_ERROR = 2
@@ -43,5 +44,5 @@ def exit_codes() -> Iterator[None]:
 
 def _exit(message: str, code: int) -> typer.Exit:
     if message:
-        typer.echo(message, err=True)
+        typer.echo(translated(message), err=True)
     return typer.Exit(code)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from search.cli.errors import exit_codes
+from search.language import explained
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ def add_command(app: typer.Typer, command: Command) -> None:
     """Put `command` on `app`, its errors turned into exit codes."""
     # Typer joins single newlines of an epilog; an empty line keeps the examples on lines of their own.
     epilog = "\n\n".join(("Example:", *(f"  {example}" for example in command.examples)))
-    app.command(command.name, help=inspect.getdoc(command.body), epilog=epilog)(_callback(command))
+    text = explained(inspect.getdoc(command.body) or "")
+    app.command(command.name, help=text, epilog=epilog)(_callback(command))
 
 
 def _callback(command: Command) -> Callable[..., None]:
@@ -43,10 +46,20 @@ def _callback(command: Command) -> Callable[..., None]:
             command.body(command.flags(**values))
 
     hints = get_type_hints(command.flags, include_extras=True)
+    hints = {name: _explained(hint) for name, hint in hints.items()}
     parameters = [_parameter(flag, hints[flag.name]) for flag in fields(command.flags)]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect
     call.__annotations__ = hints
     return call
+
+
+def _explained(hint: Any) -> Any:
+    """`Annotated[type, option]` with the option's help in the user's language."""
+    kind, *about = get_args(hint)
+    told = [copy(each) for each in about]
+    for option in told:
+        option.help = explained(option.help or "")
+    return Annotated[(kind, *told)]
 
 
 def _parameter(flag: Field[Any], hint: Any) -> inspect.Parameter:

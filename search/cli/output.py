@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import typer
 
+from search.language import translated
+
 
 @contextmanager
 def clean_stdout(wanted: bool) -> Iterator[None]:
@@ -52,4 +54,4 @@ def print_report(report: Shown, *, as_json: bool) -> None:
     if as_json:
         print_json(report.to_json())
     else:
-        typer.echo("\n".join(report.lines()))
+        typer.echo(translated("\n".join(report.lines())))

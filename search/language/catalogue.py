@@ -1,0 +1,119 @@
+"""Lines of English turned into lines of another language, by templates.
+
+The code words its messages in English and formats them there. A catalogue holds the templates of whole
+lines with `{names}` for what varies; a line that fits one is said in the other language, any other line
+stays as it is: better an English line than a wrong one. `{hint*}` may be empty, and is itself translated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from search.language.choice import ENGLISH, current
+
+_FIELD = re.compile(r"\{(\w+)(\*?)\}")
+#: what a user's error begins with: file, line and column, or the flag
+_PLACE = re.compile(r"(?P<place>(?:\S+:\d+:\d+|--set \S+): )(?P<rest>.*)")
+
+
+@dataclass(frozen=True)
+class Template:
+    """One message. `nested`: the names whose values are translated as well."""
+
+    english: re.Pattern[str]
+    other: str
+    nested: frozenset[str]
+
+
+class Catalogue:
+    """Messages of one language."""
+
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        self._whole = {english: other for english, other in messages.items() if not _FIELD.search(english)}
+        varying = [english for english in messages if english not in self._whole]
+        # The more of a line a template fixes, the surer it is the right one.
+        varying.sort(key=lambda english: -len(_FIELD.sub("", english)))
+        self._templates = [_template(english, messages[english]) for english in varying]
+
+    def line(self, line: str) -> str:
+        """`line` in the catalogue's language; as it is where no message fits."""
+        if line in self._whole:
+            return self._whole[line]
+        for template in self._templates:
+            found = template.english.fullmatch(line)
+            if found:
+                values = found.groupdict()
+                return template.other.format(
+                    **{
+                        name: self.line(value) if name in template.nested else value
+                        for name, value in values.items()
+                    }
+                )
+        placed = _PLACE.fullmatch(line)
+        return placed["place"] + self.line(placed["rest"]) if placed else line
+
+    def paragraphs(self, text: str) -> str:
+        """`text` by paragraphs, in which line breaks mean nothing; what has no message stays as it is."""
+        parts = [" ".join(part.split()) for part in text.split("\n\n")]
+        return "\n\n".join(map(self.line, parts))
+
+
+def translated(text: str, *, language: str | None = None) -> str:
+    """`text` line by line in `language` (None: this process's)."""
+    name = language or current()
+    if name == ENGLISH:
+        return text
+    catalogue = load(name)
+    return "\n".join(map(catalogue.line, text.split("\n")))
+
+
+def explained(text: str) -> str:
+    """A help text, paragraph by paragraph, in this process's language."""
+    name = current()
+    return text if name == ENGLISH else load(name).paragraphs(text)
+
+
+@cache
+def load(language: str) -> Catalogue:
+    """The catalogue of a language other than English."""
+    return Catalogue(messages(language))
+
+
+def messages(language: str) -> dict[str, str]:
+    """English template -> the language's, as the file has them."""
+    path = Path(__file__).with_name(f"{language}.yaml")
+    found: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _template(english: str, other: str) -> Template:
+    pattern, after_field = "", False
+    for text, field in _pieces(english):
+        pattern += _group(field, after_field=after_field) if field else re.escape(text)
+        after_field = field is not None or (after_field and not text)
+    nested = frozenset(name for name, star in _FIELD.findall(english) if star)
+    return Template(re.compile(pattern), _FIELD.sub(r"{\1}", other), nested)
+
+
+def _group(field: re.Match[str], *, after_field: bool) -> str:
+    """A field as a group; a nested one right behind another begins with the mark that sets it off."""
+    name, nested = field.groups()
+    if not nested:
+        return f"(?P<{name}>.+?)"
+    return f"(?P<{name}>(?:[;,:(].*?)?)" if after_field else f"(?P<{name}>.*?)"
+
+
+def _pieces(english: str) -> list[tuple[str, re.Match[str] | None]]:
+    """Fixed texts and fields of a template, in their order."""
+    pieces: list[tuple[str, re.Match[str] | None]] = []
+    start = 0
+    for field in _FIELD.finditer(english):
+        pieces += [(english[start : field.start()], None), ("", field)]
+        start = field.end()
+    return [*pieces, (english[start:], None)]

@@ -1,0 +1,47 @@
+"""Which language: what was asked for, else the locale's, else English."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+#: set for this process and its children by `--lang`
+VARIABLE = "CP_SEARCH_LANG"
+ENGLISH = "en"
+LANGUAGES = (ENGLISH, "zh-TW")
+#: locales of readers of Traditional Chinese; POSIX asks these variables in this order
+_TRADITIONAL = ("zh_TW", "zh_HK", "zh_MO", "zh-Hant")
+_LOCALES = ("LC_ALL", "LC_MESSAGES", "LANG")
+
+
+def choose(words: Sequence[str]) -> list[str]:
+    """Take `--lang` out of the words before the command and make it this process's language.
+
+    Raises:
+        ValueError: a language that there is no catalogue for, worded for the user.
+    """
+    rest = list(words)
+    index = 0
+    while index < len(rest) and rest[index].startswith("-"):
+        if rest[index].partition("=")[0] == "--lang":
+            _, _, value = rest.pop(index).partition("=")
+            os.environ[VARIABLE] = _known(value or (rest.pop(index) if index < len(rest) else ""))
+            continue
+        index += 1
+    return rest
+
+
+def current(environment: Mapping[str, str] | None = None) -> str:
+    """The language of `environment` (None: this process's)."""
+    there = os.environ if environment is None else environment
+    asked = there.get(VARIABLE)
+    if asked:
+        return asked if asked in LANGUAGES else ENGLISH
+    locale = next((there[name] for name in _LOCALES if there.get(name)), "")
+    return "zh-TW" if locale.startswith(_TRADITIONAL) else ENGLISH
+
+
+def _known(name: str) -> str:
+    if name in LANGUAGES:
+        return name
+    raise ValueError(f"--lang {name or 'without a value'}: there are {', '.join(LANGUAGES)}")

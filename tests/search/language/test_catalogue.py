@@ -1,0 +1,90 @@
+"""Lines of English said in another language; the catalogue keeps to what the code really says."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search.language.catalogue import Catalogue, messages, translated
+from search.language.choice import LANGUAGES
+from tests.conftest import ROOT
+
+FIELD = re.compile(r"\{\w+\*?\}")
+OTHERS = [language for language in LANGUAGES if language != "en"]
+
+
+def test_a_whole_line_and_a_line_with_fields_are_said() -> None:
+    catalogue = Catalogue({"Done.": "完成。", "Trial {number} of {all}": "共 {all} 個，第 {number} 個"})
+    assert catalogue.line("Done.") == "完成。"
+    assert catalogue.line("Trial 3 of 7") == "共 7 個，第 3 個"
+
+
+def test_a_line_without_a_message_stays_english() -> None:
+    assert Catalogue({"Done.": "完成。"}).line("Not done.") == "Not done."
+
+
+def test_the_template_that_fixes_more_of_the_line_is_taken() -> None:
+    catalogue = Catalogue({"Card: {name}": "卡：{name}", "Card: none, {why}": "沒有卡：{why}"})
+    assert catalogue.line("Card: none, no driver") == "沒有卡：no driver"
+
+
+def test_a_starred_field_is_translated_too() -> None:
+    catalogue = Catalogue({"Ended{cause*}": "結束{cause}", ": out of {what}": "：{what}不足"})
+    assert catalogue.line("Ended: out of memory") == "結束：memory不足"
+    assert catalogue.line("Ended") == "結束"
+
+
+def test_the_place_of_an_error_stays_in_front() -> None:
+    catalogue = Catalogue({"unknown key {key}": "未知的鍵 {key}"})
+    assert catalogue.line("my.yaml:4:3: unknown key a.b") == "my.yaml:4:3: 未知的鍵 a.b"
+
+
+def test_braces_in_what_varies_do_no_harm() -> None:
+    assert Catalogue({"Bad: {what}": "壞：{what}"}).line("Bad: {0} {x}") == "壞：{0} {x}"
+
+
+def test_english_is_left_alone() -> None:
+    assert translated("Done.\nReally.", language="en") == "Done.\nReally."
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_template_is_worded_so_in_the_code(language: str) -> None:
+    said = set(worded())
+    assert [english for english in messages(language) if FIELD.sub("{}", english) not in said] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_both_sides_of_a_message_have_the_same_fields(language: str) -> None:
+    for english, other in messages(language).items():
+        names = {field.strip("{}*") for field in FIELD.findall(english)}
+        assert names == {field.strip("{}") for field in FIELD.findall(other)}, english
+
+
+def worded() -> Iterator[str]:
+    """Every text of the code, its fields as {}: strings, f-strings, paragraphs of help."""
+    for package in ("trainer", "search"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield from texts(path)
+
+
+def texts(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield from lines("".join(piece(value) for value in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from lines(node.value)
+
+
+def piece(value: ast.expr) -> str:
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else "{}"
+
+
+def lines(text: str) -> Iterator[str]:
+    yield text
+    # as help is shown: by paragraphs
+    yield from (" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))

@@ -1,0 +1,52 @@
+"""Which language a person is spoken to in."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.language.choice import VARIABLE, choose, current
+from tests.conftest import CommandLine
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "C.UTF-8"}, "en"),
+        ({"LANG": "zh_TW.UTF-8"}, "zh-TW"),
+        ({"LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "zh_HK.UTF-8"}, "zh-TW"),
+        ({"LANG": "zh_TW.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "zh_TW.UTF-8", VARIABLE: "en"}, "en"),
+        ({VARIABLE: "zh-TW"}, "zh-TW"),
+    ],
+)
+def test_what_is_asked_for_decides_over_the_locale(environment: dict[str, str], language: str) -> None:
+    assert current(environment) == language
+
+
+@pytest.mark.parametrize("words", [["--lang", "zh-TW", "status", "x"], ["--lang=zh-TW", "status", "x"]])
+def test_the_flag_before_the_command_is_taken_out(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")
+    assert choose(words) == ["status", "x"]
+    assert current() == "zh-TW"
+
+
+def test_a_flag_of_the_command_itself_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")
+    assert choose(["report", "mine", "--lang", "zh-TW"]) == ["report", "mine", "--lang", "zh-TW"]
+    assert current({VARIABLE: ""}) == "en"
+
+
+def test_help_and_errors_come_in_the_language_asked_for(cp_search: CommandLine) -> None:
+    shown = cp_search("--lang", "zh-TW", "run", "--help")
+    assert "搜尋、以最佳結果重新訓練並匯出。" in shown.stdout
+    refused = cp_search("--lang", "zh-TW", "train", "--set", "training.learning_rat=1", "--dry-run")
+    assert refused.returncode == 2
+    assert "未知的鍵 training.learning_rat；是否想寫 training.learning_rate？" in refused.stderr
+
+
+def test_an_unknown_language_is_the_user_s_error(cp_search: CommandLine) -> None:
+    refused = cp_search("--lang", "xx", "status", "x")
+    assert refused.returncode == 2
+    assert refused.stderr == "--lang xx: there are en, zh-TW\n"
