@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from trainer import Section
+from trainer import Section, UserError
 
 Name = Annotated[str, Field(min_length=1)]
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -80,7 +80,7 @@ class SpaceFile(Section):
     @classmethod
     def _names_a_file(cls, name: str | None) -> str | None:
         if name is not None and not _FILE_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot name a file; use letters, digits, dot, underscore and hyphen")
+            raise ValueError(_no_file_name(name))
         return name
 
     @field_validator("card", mode="before")
@@ -92,6 +92,13 @@ class SpaceFile(Section):
     @classmethod
     def _component_in_a_word(cls, component: Any) -> Any:
         return {"name": component} if isinstance(component, str) else component
+
+
+def require_file_name(name: str) -> str:
+    """`name`, if a study may be called that. Raises UserError."""
+    if not _FILE_NAME.fullmatch(name):
+        raise UserError(_no_file_name(name))
+    return name
 
 
 def seconds(time: Any) -> float:
@@ -110,3 +117,7 @@ def _card(text: str) -> dict[str, str]:
     memory = re.search(r"(?:^|\s)(\d+(?:\.\d+)?\s*[KMGT]i?B)$", text.strip(), re.IGNORECASE)
     name = text.strip()[: memory.start()].strip() if memory else text.strip()
     return ({"name": name} if name else {}) | ({"memory": memory[1]} if memory else {})
+
+
+def _no_file_name(name: str) -> str:
+    return f"{name!r} cannot name a file; use letters, digits, dot, underscore and hyphen"

@@ -51,6 +51,11 @@ class StudyStatus:
         Console(file=text, width=110, color_system=None).print(self.table())
         return [line.rstrip() for line in text.getvalue().splitlines()]
 
+    def line(self) -> str:
+        """The same in one line."""
+        best = f"best {self.best['value']:.4f} (trial {self.best['number']})" if self.best else "no best yet"
+        return f"{self.name}: {_counts(self.trials) or 'no trials yet'}; {best}; {self.storage}"
+
     def table(self) -> Table:
         """The same for a terminal."""
         table = Table(title=f"Study {self.name}", title_justify="left", show_header=False, box=None)
@@ -76,7 +81,7 @@ def study_status(storage_url: str, *, name: str | None = None) -> StudyStatus:
     quiet_optuna()
     with storage_errors(storage_url):
         study = _only_study(open_existing(storage_url), name=name, where=masked(storage_url))
-        return _status(study, storage=masked(storage_url))
+        return status_of(study, storage=masked(storage_url))
 
 
 def locate_study(name_or_path: str, studies_dir: Path) -> str:
@@ -115,7 +120,8 @@ def _only_study(storage: BaseStorage, *, name: str | None, where: str) -> Study:
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def _status(study: Study, *, storage: str) -> StudyStatus:
+def status_of(study: Study, *, storage: str) -> StudyStatus:
+    """Where an open study stands; `storage` is shown as its place."""
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]

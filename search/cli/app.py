@@ -22,6 +22,12 @@ from search.cli import (
     run,
     status,
     storage_serve,
+    study_delete,
+    study_export,
+    study_import,
+    study_list,
+    study_rename,
+    study_show,
     train,
 )
 from search.cli.flags import add_command
@@ -37,6 +43,7 @@ def build_app() -> typer.Typer:
     for module in (run, train, fit, predict, status, dashboard, retrain, export, init, doctor):
         add_command(app, module.COMMAND)
     app.add_typer(_data_app(), name="data")
+    app.add_typer(_study_app(), name="study")
     app.add_typer(_storage_app(), name="storage")
     return app
 
@@ -51,6 +58,13 @@ def _data_app() -> typer.Typer:
     add_command(imports, data.IMPORT_COLD)
     add_command(imports, data_import.COMMAND)
     app.add_typer(imports, name="import")
+    return app
+
+
+def _study_app() -> typer.Typer:
+    app = _group("Look after studies.")
+    for module in (study_list, study_show, study_rename, study_delete, study_export, study_import):
+        add_command(app, module.COMMAND)
     return app
 
 

@@ -1,0 +1,58 @@
+"""`cp-search study delete`: away with a study, if that is meant."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.flags import Command
+from search.cli.output import print_json
+from search.cli.settings import StorageFlag
+
+
+@dataclass(frozen=True)
+class StudyDeleteFlags:
+    """Arguments of `study delete`."""
+
+    study: Annotated[str, typer.Argument(help="Name of a study, or its .db file.")]
+    studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
+    storage: StorageFlag = None
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+
+
+def study_delete(flags: StudyDeleteFlags) -> None:
+    """Delete a study, its trials' directories and its model.
+
+    Says what would go and asks; nothing can be had back.
+    """
+    from search.catalog import Catalog
+    from search.study_files import delete, require_idle, what_goes
+    from trainer import UserError
+
+    entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
+    require_idle(entry)
+    goes = what_goes(entry)
+    for line in goes:
+        typer.echo(f"to be deleted: {line}", err=True)
+    if not flags.yes:
+        if not sys.stdin.isatty():
+            raise UserError("nobody here to ask; add --yes to delete it")
+        typer.confirm("Delete it for good?", abort=True, err=True)
+    delete(entry)
+    if flags.json:
+        print_json({"deleted": goes})
+    else:
+        typer.echo(f"Deleted study {flags.study}.")
+
+
+COMMAND = Command(
+    name="delete",
+    flags=StudyDeleteFlags,
+    body=study_delete,
+    examples=("cp-search study delete quickstart",),
+)

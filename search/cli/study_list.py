@@ -1,0 +1,43 @@
+"""`cp-search study list`: the studies there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.flags import Command
+from search.cli.output import clean_stdout, print_json
+from search.cli.settings import StorageFlag
+
+
+@dataclass(frozen=True)
+class StudyListFlags:
+    """Options of `study list`."""
+
+    studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
+    storage: StorageFlag = None
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+
+
+def study_list(flags: StudyListFlags) -> None:
+    """List the studies, with their trials by state and the best value."""
+    with clean_stdout(flags.json):
+        from search.catalog import Catalog
+        from search.status import status_of
+
+        catalog = Catalog(flags.studies_dir, flags.storage)
+        found = [status_of(entry.study, storage=entry.place) for entry in catalog.entries()]
+    if flags.json:
+        print_json([status.to_json() for status in found])
+    elif not found:
+        typer.echo(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one")
+    else:
+        typer.echo("\n".join(status.line() for status in found))
+
+
+COMMAND = Command(
+    name="list", flags=StudyListFlags, body=study_list, examples=("cp-search study list --json",)
+)
