@@ -19,6 +19,7 @@ from trainer.config.schema import Config
 from trainer.data.batches import Batch, collate, effective_batches, micro_batches
 from trainer.errors import NonFinite
 from trainer.evaluation import Evaluation, evaluate, infer
+from trainer.memory.foreign import classified
 from trainer.memory.recovery import Cut, Recovery, TokenBudget, random_state, restore_random_state
 from trainer.selection import Selection
 from trainer.step import TrainStep, to_device
@@ -246,7 +247,8 @@ class Loop:
     def _update(self) -> None:
         """The optimizer's own step does not shrink with the micro-batch: an OOM here is final."""
         try:
-            self.parts.step.update()
+            with classified():
+                self.parts.step.update()
         except torch.OutOfMemoryError as error:
             where = f"the optimizer step {self.progress.step + 1}"
             raise self.recovery.exhausted(where, error) from error

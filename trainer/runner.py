@@ -23,6 +23,7 @@ from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop, Parts
 from trainer.loss import MultiTaskLoss, class_weights
 from trainer.memory.card import Card, open_card, present_card
+from trainer.memory.foreign import classified
 from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
@@ -99,12 +100,8 @@ class _Run:
         """Train and finish; the two faults that end a trial become its status."""
         try:
             try:
-                self._require_room()
-                loop = self.loop = self._build(report)
-                self._start(loop, start)
-                status: Status = loop.run()
-                test = self._finish(loop) if status == "completed" else {}
-                return self._outcome(status, test=test)
+                with classified():
+                    return self._trained(report, start)
             except torch.OutOfMemoryError as error:  # where recovery has nothing to make smaller
                 recovery = Recovery(self.card, say=self.journal.say)
                 raise recovery.exhausted("the run", error) from error
@@ -113,6 +110,14 @@ class _Run:
             return replace(ended, needed_bytes=error.needed_bytes)
         except NonFinite as error:
             return self._outcome("nonfinite", error=str(error))
+
+    def _trained(self, report: Report | None, start: Continuation | Progress) -> Outcome:
+        self._require_room()
+        loop = self.loop = self._build(report)
+        self._start(loop, start)
+        status: Status = loop.run()
+        test = self._finish(loop) if status == "completed" else {}
+        return self._outcome(status, test=test)
 
     def _require_room(self) -> None:
         """A plan whose tensors alone pass the card is not worth starting."""
@@ -160,15 +165,10 @@ class _Run:
         config = self.config
         torch.manual_seed(config.experiment.seed)
         try:
-            model = self._model(len(self.ready.tokenizer))
-            weights = class_weights(
-                self.rows.train.labels_NT, tasks=self.rows.tasks, mode=config.training.class_weights
-            )
-            loss = MultiTaskLoss(
-                self.rows.tasks, weights=weights, label_smoothing=config.training.label_smoothing
-            )
-            optimizer = build_optimizer(model, config, host=self.card.host)
-            prime(optimizer)
+            with classified():
+                model = self._model(len(self.ready.tokenizer))
+                optimizer = build_optimizer(model, config, host=self.card.host)
+                prime(optimizer)
         except torch.OutOfMemoryError as error:
             recovery = Recovery(self.card, say=self.journal.say)
             raise recovery.exhausted("the model with its gradients and optimizer", error) from error
@@ -176,12 +176,17 @@ class _Run:
         scaler = torch.amp.GradScaler(self.card.device.type, enabled=precision.dtype == torch.float16)
         return TrainStep(
             model,
-            loss.to(self.card.device),
+            self._loss().to(self.card.device),
             optimizer,
             scaler,
             precision,
             config.optimization.max_grad_norm,
         )
+
+    def _loss(self) -> MultiTaskLoss:
+        training, tasks = self.config.training, self.rows.tasks
+        weights = class_weights(self.rows.train.labels_NT, tasks=tasks, mode=training.class_weights)
+        return MultiTaskLoss(tasks, weights=weights, label_smoothing=training.label_smoothing)
 
     def _model(self, vocabulary_size: int) -> Classifier:
         model = build_model(

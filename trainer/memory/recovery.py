@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from trainer.errors import OutOfMemory
+from trainer.memory.foreign import classified
 
 if TYPE_CHECKING:
     from trainer.memory.card import Card
@@ -79,7 +80,8 @@ class Recovery:
         before = random_state(self._card.device)
         while True:
             try:
-                return work(budget.tokens)
+                with classified():
+                    return work(budget.tokens)
             except torch.OutOfMemoryError as error:
                 needed = self._needed(error)
             # Outside the except block: the traceback held the tensors of the failed attempt.
