@@ -63,6 +63,10 @@ class ModelError(UserError):
     """A model that cannot be had or loaded."""
 
 
+class Unplannable(ModelError):
+    """A model whose training step cannot be run without real numbers; nothing is known of its memory."""
+
+
 class TrialEnded(CpSearchError):
     """Ends one trial; `cause` is the word that is stored with the trial."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainer.config.schema import Config
 from trainer.data.splits import cache_directory
+from trainer.errors import Unplannable
 from trainer.memory.calibration import WARN_RATIO, Calibration, calibration_key
 from trainer.memory.fitting import Fitting, Shape, fit, largest_micro_batch, small_card_rules
 from trainer.memory.plan import Planner
@@ -66,8 +67,19 @@ def lay_out(ready: Preparation, *, spec: CardSpec | None) -> Layout:
 
 
 def laid_out(config: Config, *, shape: Shape, spec: CardSpec) -> Layout:
-    """`config` of a model of `shape` on `spec`: the rules, auto_batch_size, and the ladder."""
+    """`config` of a model of `shape` on `spec`: the rules, auto_batch_size, and the ladder.
+
+    A model that cannot be planned keeps to the rules; recovery alone holds it within the card.
+    """
     config, notes = small_card_rules(config, spec)
+    try:
+        return _planned(config, notes, shape=shape, spec=spec)
+    except Unplannable as error:
+        device = "virtual" if spec.virtual else "cuda"
+        return Layout(config, (*notes, f"No plan, and nothing to make it fit: {error}"), key=device)
+
+
+def _planned(config: Config, notes: tuple[str, ...], *, shape: Shape, spec: CardSpec) -> Layout:
     plans = plans_directory(config)
     planner = Planner(PlanCache(plans))
     if config.training.auto_batch_size:
@@ -91,10 +103,11 @@ def without_offload(config: Config) -> Config:
 def shape_of(ready: Preparation, config: Config) -> Shape:
     """What of the run's model decides its memory; reads no weights."""
     # Imports torch, which looking at a finished study (trainer.room) can do without.
-    from trainer.model.build import encoder_config
+    from trainer.model.build import can_checkpoint, encoder_config
 
     encoder = encoder_config(config.model, tasks=ready.rows.tasks, vocabulary_size=len(ready.tokenizer))
-    return Shape(encoder_json(encoder), tuple(len(task.classes) for task in ready.rows.tasks))
+    sizes = tuple(len(task.classes) for task in ready.rows.tasks)
+    return Shape(encoder_json(encoder), sizes, checkpointable=can_checkpoint(encoder))
 
 
 def plans_directory(config: Config) -> Path:

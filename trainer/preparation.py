@@ -14,7 +14,7 @@ from trainer.data.batches import effective_batches
 from trainer.data.splits import RowSet, read_rows
 from trainer.errors import ConfigError, Problem
 from trainer.metrics import score
-from trainer.model.build import encoder_config, load_tokenizer
+from trainer.model.build import encoder_config, load_tokenizer, require_checkpointing
 from trainer.model.source import require_model
 from trainer.optimizer import require_optimizer
 
@@ -49,7 +49,8 @@ def prepare(config: Config) -> Preparation:
     require_optimizer(config)
     callbacks = load_callbacks(config.callbacks.custom)
     tokenizer = load_tokenizer(config.model, texts=rows.train.table.texts)
-    encoder_config(config.model, tasks=rows.tasks, vocabulary_size=len(tokenizer))
+    encoder = encoder_config(config.model, tasks=rows.tasks, vocabulary_size=len(tokenizer))
+    require_checkpointing(encoder, config.optimization.gradient_checkpointing)
     return Preparation(config, rows, tokenizer, callbacks)
 
 

@@ -61,12 +61,13 @@ def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[
         raise ValueError("no card is named and there is no CUDA device")
     shapes = _Shapes()
     for config in configs:
-        yield _room(laid_out(config, shape=shapes.shape(config), spec=spec))
+        yield _room(laid_out(config, shape=shapes.shape(config), spec=spec), spec)
 
 
-def _room(layout: Layout) -> Room:
+def _room(layout: Layout, spec: CardSpec) -> Room:
     fitting = layout.fitting
-    assert fitting is not None  # there is a card
+    if fitting is None:  # cannot be planned: worth trying
+        return Room("tight", 0, 0, spec.limit_bytes, layout.notes)
     return Room(
         verdict=fitting.verdict,
         predicted_bytes=fitting.predicted_bytes,
@@ -85,13 +86,15 @@ class _Shapes:
 
     def shape(self, config: Config) -> Shape:
         # A `Room` is looked at where no torch is wanted; only making one needs it.
-        from trainer.model.build import encoder_config
+        from trainer.model.build import can_checkpoint, encoder_config, require_checkpointing
 
         rows = self._rows_of(config)
         encoder = encoder_config(
             config.model, tasks=rows.tasks, vocabulary_size=self._vocabulary(config, rows)
         )
-        return Shape(encoder_json(encoder), tuple(len(task.classes) for task in rows.tasks))
+        require_checkpointing(encoder, config.optimization.gradient_checkpointing)
+        sizes = tuple(len(task.classes) for task in rows.tasks)
+        return Shape(encoder_json(encoder), sizes, checkpointable=can_checkpoint(encoder))
 
     def _rows_of(self, config: Config) -> RowSet:
         key = config.data.model_dump_json() + config.model.model_dump_json(

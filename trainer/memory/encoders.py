@@ -59,7 +59,7 @@ def longest_text(shape: PreTrainedConfig) -> int | None:
     positions: int | None = getattr(shape, "max_position_embeddings", None)
     if positions and shape.model_type in _OFFSET_POSITIONS:
         return positions - int(shape.pad_token_id or 0) - 1
-    return positions
+    return positions if positions and positions > 0 else None  # XLNet says -1
 
 
 def with_dropout(shape: PreTrainedConfig, rate: float) -> PreTrainedConfig:
@@ -120,6 +120,9 @@ def _usable(name: str, shape: PreTrainedConfig) -> PreTrainedConfig:
         raise ModelError(
             f"model.name: {name} is a {shape.model_type}, which transformers cannot classify with"
         )
+    if shape.is_encoder_decoder or getattr(shape, "pad_token_id", None) is None:
+        lack = "has a decoder" if shape.is_encoder_decoder else "has no padding token (pad_token_id)"
+        raise ModelError(f"model.name: {name} {lack}; what is fine-tuned here is an encoder such as BERT")
     sizes = {key: getattr(shape, key, None) for key in ("hidden_size", "num_attention_heads", "vocab_size")}
     if bad := [key for key, size in sizes.items() if not isinstance(size, int) or size < 1]:
         raise ModelError(f"model.name: the config.json of {name} has no sensible {', '.join(bad)}")

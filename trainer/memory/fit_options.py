@@ -12,7 +12,7 @@ from trainer.errors import ConfigError, Problem, UserError
 from trainer.memory.calibration import Calibration, calibration_key
 from trainer.memory.card import known_cards, parse_card, present_card
 from trainer.memory.encoders import encoder_shape, longest_text, with_dropout
-from trainer.memory.fit_table import ALWAYS, NEVER, OFFLOADED, PLAIN, FitQuestion, Way, fit_table, ways_of
+from trainer.memory.fit_table import ALWAYS, NEVER, PLAIN, FitQuestion, Way, fit_table, ways_of
 from trainer.memory.fitting import SMALL_CARD_BYTES, SMALL_CARD_MICRO_BATCH
 from trainer.memory.plan import MARGIN, MIB, MIN_MARGIN_BYTES
 from trainer.memory.plan_cache import PlanCache
@@ -103,14 +103,14 @@ def fit_question(resolved: Resolved, *, card: CardSpec, options: FitOptions) -> 
     """
     shape = _shape(resolved.config)
     request = _request(resolved.config, shape, options)
-    ways = _ways(resolved.config, options)
+    ways = _ways(resolved.config, shape, options)
     question = FitQuestion(
         request=request,
         card=card,
         lengths=_lengths(resolved, shape, options),
         batches=_batches(resolved, options),
         ways=ways,
-        rescue=OFFLOADED if len(ways) > 1 and request.optimizer == "adamw_fused" else None,
+        rescue=_rescue(ways, request, options),
         accumulates_below=_accumulates_below(resolved, options),
         calibration=_calibration(resolved.config, card, request),
     )
@@ -183,14 +183,23 @@ def _attention(request: PlanRequest, shape: PreTrainedConfig, options: FitOption
     return "sdpa"
 
 
-def _ways(config: Config, options: FitOptions) -> tuple[Way, ...]:
+def _ways(config: Config, shape: PreTrainedConfig, options: FitOptions) -> tuple[Way, ...]:
+    from trainer.model.build import can_checkpoint, require_checkpointing
+
     asked = options.checkpointing
-    if asked is None:
-        return ways_of(config.optimization.gradient_checkpointing)
-    _chosen("--checkpointing", asked, [*CHECKPOINTING, "auto"])
-    if asked == "auto":
-        return ways_of(PLAIN.checkpointing)
-    return ways_of(CHECKPOINTING[asked])[:1]
+    if asked is not None:
+        _chosen("--checkpointing", asked, [*CHECKPOINTING, "auto"])
+    auto = {None: config.optimization.gradient_checkpointing, "auto": PLAIN.checkpointing}
+    first = auto[asked] if asked in auto else CHECKPOINTING[str(asked)]
+    require_checkpointing(shape, first)
+    return ways_of(first) if asked in auto and can_checkpoint(shape) else ways_of(first)[:1]
+
+
+def _rescue(ways: Sequence[Way], request: PlanRequest, options: FitOptions) -> Way | None:
+    """What is tried where nothing else fits: the optimizer's state in host memory; not against a flag."""
+    if request.optimizer != "adamw_fused" or options.checkpointing not in (None, "auto"):
+        return None
+    return replace(ways[-1], offload=True)
 
 
 def _lengths(resolved: Resolved, shape: PreTrainedConfig, options: FitOptions) -> tuple[int, ...]:

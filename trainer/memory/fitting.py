@@ -33,10 +33,14 @@ Verdict = Literal["fits", "tight", "no"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a model decides its memory: `encoder_json` of its configuration, and classes per task."""
+    """What of a model decides its memory: `encoder_json` of its configuration, and classes per task.
+
+    checkpointable: activations can be recomputed; not of every family.
+    """
 
     encoder: str
     sizes: tuple[int, ...]
+    checkpointable: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def fit(
     calibration: measured over predicted peak of earlier runs of this kind on this card.
     """
     question = _Question(shape, spec, planner, calibration)
-    first, *lower = ladder(config)
+    first, *lower = ladder(config, checkpointable=shape.checkpointable)
     as_asked = _judge(config, first, question)
     if as_asked.verdict == "fits" or not lower:
         return as_asked
@@ -128,7 +132,7 @@ def largest_micro_batch(config: Config, *, shape: Shape, spec: CardSpec, planner
     return max(1, planner.largest_rows(request(1), card=spec, most=effective - 1))
 
 
-def ladder(config: Config) -> Iterator[Rung]:
+def ladder(config: Config, *, checkpointable: bool = True) -> Iterator[Rung]:
     """Rungs from the configuration as asked down to the least memory; none of them twice."""
     asked = config.micro_batch_size
     full = max(1, min(asked, FULL_TOKENS // config.model.max_sequence_length))
@@ -136,12 +140,13 @@ def ladder(config: Config) -> Iterator[Rung]:
     small = [micro for micro in _halves(asked) if micro < full]
     checkpointed = config.optimization.gradient_checkpointing
     offloaded = config.optimization.cpu_offload
+    most: Checkpointing = True if checkpointable else checkpointed
     ways: list[tuple[Checkpointing, bool]] = [(checkpointed, offloaded)]
-    if not checkpointed:
+    if checkpointable and not checkpointed:
         ways.append(("selective", offloaded))
-    ways.append((True, offloaded))
+    ways.append((most, offloaded))
     if config.optimization.optimizer != "AdamW8bit":  # its small state stays on the card
-        ways.append((True, True))
+        ways.append((most, True))
     ways = list(dict.fromkeys(ways))
     for checkpointing, offload in ways:
         yield from (Rung(micro, checkpointing, offload) for micro in filled)

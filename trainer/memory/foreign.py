@@ -1,4 +1,4 @@
-"""The one place that says which errors of others mean that memory ran out: by type, then by their words."""
+"""The one place that says what errors of others mean for memory: by type, then by their words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from trainer.errors import Unplannable
 
 #: words in an error that is no torch.OutOfMemoryError -> where they come from. Libraries beside torch's
 #: allocator take device memory of their own, and report in their own words that there was none.
@@ -45,3 +47,20 @@ def classified() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise torch.OutOfMemoryError(str(error) or "the host has no memory left") from error
+
+
+@contextmanager
+def planning(family: str) -> Iterator[None]:
+    """Inside, models are run without numbers; what they raise because of that is `Unplannable`.
+
+    torch's own errors for that (torch/_subclasses/fake_tensor.py) are RuntimeErrors, as are those that a
+    model's code raises over sizes that follow from values.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unplannable(
+            f"model.name: the memory of {family} models cannot be planned: what they allocate depends on "
+            f"the values in their tensors ({reason})"
+        ) from error

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from trainer.data.batches import Batch
 from trainer.data.tasks import Task
 from trainer.loss import MultiTaskLoss
 from trainer.memory.allocator import Change, rounded
+from trainer.memory.foreign import planning
 from trainer.memory.meter import Event, LiveMeter
 from trainer.memory.planned_optimizer import build_planned_optimizer, keep_gradients
 from trainer.memory.request import PlanRequest
@@ -36,8 +38,11 @@ def rehearse(request: PlanRequest) -> Trace:
     """Run the training step that `request` describes under fake tensors.
 
     No weights are read or allocated.
+
+    Raises:
+        Unplannable: the model's code needs the values in its tensors.
     """
-    with FakeTensorMode():
+    with planning(_family(request)), FakeTensorMode():
         return _traced(request, [request.rows], _FakeMeter)[request.rows]
 
 
@@ -45,8 +50,12 @@ def rehearse_rows(request: PlanRequest, *, rows: Sequence[int]) -> dict[int, Tra
     """`rehearse` at several micro-batches, with one model and one optimizer for all."""
     if not request.software.primed:  # the first step belongs to the trace, and has rows of its own
         return {number: rehearse(replace(request, rows=number)) for number in rows}
-    with FakeTensorMode():
+    with planning(_family(request)), FakeTensorMode():
         return _traced(request, rows, _FakeMeter)
+
+
+def _family(request: PlanRequest) -> str:
+    return str(json.loads(request.encoder)["model_type"])
 
 
 def measure(request: PlanRequest) -> Trace:
@@ -61,7 +70,8 @@ def _traced(
     patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
     tape = _Tape()
     with _quiet(), patches:
-        model = random_model(request)
+        with no_init_weights() if make_meter is _FakeMeter else nullcontext():
+            model = random_model(request)
         with make_meter(sink=tape.write) as meter:
             rehearsal = _Rehearsal(request, model, meter, tape)
             return {number: rehearsal.trace(number) for number in rows}

@@ -88,6 +88,25 @@ def has_efficient_attention(config: PreTrainedConfig) -> bool:
     return bool(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]._supports_sdpa)
 
 
+def can_checkpoint(config: PreTrainedConfig) -> bool:
+    """Whether transformers can recompute activations in backward for the family; not for ALBERT, for one."""
+    return bool(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].supports_gradient_checkpointing)
+
+
+def require_checkpointing(config: PreTrainedConfig, setting: Checkpointing) -> None:
+    """Check that the family can do what `setting` asks for.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if setting and not can_checkpoint(config):
+        text = (
+            f"optimization.gradient_checkpointing: transformers has none for {config.model_type} models; "
+            "set it to false"
+        )
+        raise ConfigError([Problem(None, text)])
+
+
 def empty_model(model: ModelConfig, *, tasks: Sequence[Task], vocabulary_size: int) -> Classifier:
     """The same architecture as `build_model`'s with random weights: to load trained ones into."""
     config = encoder_config(model, tasks=tasks, vocabulary_size=vocabulary_size)
@@ -161,7 +180,7 @@ def _positions(config: PreTrainedConfig) -> int | None:
     positions: int | None = getattr(config, "max_position_embeddings", None)
     if positions and config.model_type in _OFFSET_POSITIONS:
         return positions - int(config.pad_token_id or 0) - 1
-    return positions
+    return positions if positions and positions > 0 else None  # XLNet says -1
 
 
 def _pretrained(name: str, config: PreTrainedConfig, attention: str) -> PreTrainedModel:

@@ -220,3 +220,41 @@ def test_without_a_gpu_a_card_must_be_named(model: Path, capsys: pytest.CaptureF
         pytest.skip("there is a GPU here")
     with refused(capsys, "no GPU", "--card", "rtx3050", "4GiB"):
         fit(FitFlags(model=str(model)))
+
+
+FAMILIES = {
+    "albert": {"embedding_size": 32},
+    "deberta-v2": {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]},
+    "electra": {"embedding_size": 32},
+    "modernbert": {
+        "pad_token_id": 0,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    },
+    "mpnet": {},
+    "roberta": {"max_position_embeddings": 130, "pad_token_id": 1},
+    "xlm-roberta": {"max_position_embeddings": 130, "pad_token_id": 1},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_of_encoders_are_planned_from_their_config_json(
+    tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str], family: str
+) -> None:
+    settings = {**SMALL, **FAMILIES[family], "model_type": family}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (row,) = rows(capsys, model=str(tmp_path), set=[cache])
+    assert row["fits"]
+    assert row["attention"] == ("eager" if family in ("deberta-v2", "mpnet") else "sdpa")
+
+
+def test_checkpointing_is_not_offered_to_a_family_that_has_none(
+    tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**SMALL, **FAMILIES["albert"], "model_type": "albert"}))
+    (row,) = rows(capsys, model=str(tmp_path), set=[cache], card="600MiB", batch="512")
+    assert row["checkpointing"] is False
+    with refused(capsys, "gradient_checkpointing", "albert", "set it to false"):
+        fit(FitFlags(card="4GiB", model=str(tmp_path), set=[cache], checkpointing="on"))

@@ -114,3 +114,17 @@ def test_the_module_itself_imports_no_torch() -> None:
     program = "import sys, trainer.memory.encoders; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [({"model_type": "bart"}, "has a decoder"), ({"model_type": "gpt2"}, "has no padding token")],
+)
+def test_what_is_no_encoder_is_refused(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        encoder_shape(written(tmp_path / "m", **settings))
+
+
+def test_a_model_without_a_limit_on_positions_has_none(tmp_path: Path) -> None:
+    name = written(tmp_path / "m", model_type="xlnet", d_model=64, n_layer=2, n_head=4, vocab_size=50)
+    assert longest_text(encoder_shape(name)) is None

@@ -48,8 +48,8 @@ class Broken:
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported at some other call"),
         RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
-            "to allocate 17179869184 bytes. Error code 12 (Cannot allocate memory)"
+            "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate 17179869184 bytes. Error code 12 (Cannot allocate memory)"
         ),
     ],
 )
