@@ -222,7 +222,7 @@ def test_without_a_gpu_a_card_must_be_named(model: Path, capsys: pytest.CaptureF
         fit(FitFlags(model=str(model)))
 
 
-FAMILIES = {
+FAMILIES: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 32},
     "deberta-v2": {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]},
     "electra": {"embedding_size": 32},

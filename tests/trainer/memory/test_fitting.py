@@ -22,7 +22,7 @@ from trainer.memory.fitting import Rung, Shape, fit, ladder, largest_micro_batch
 from trainer.memory.plan import Planner
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.rehearsal import random_model
-from trainer.memory.request import PlanRequest, encoder_json, request_of
+from trainer.memory.request import OptimizerKind, PlanRequest, encoder_json, request_of
 from trainer.model.build import checkpoint_layers
 from trainer.model.classifier import Classifier
 from trainer.offload import Offloaded
@@ -39,15 +39,17 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> Planner:
     return Planner(PlanCache(tmp_path_factory.mktemp("plans")))
 
 
-def config(micro: int = 16, effective: int = 32, *, length: int = LENGTH, **optimization: object) -> Config:
+def config(micro: int = 16, effective: int = 32, *, length: int = LENGTH, **optimization: bool) -> Config:
     training = TrainingConfig(batch_size=micro, effective_batch_size=effective, fp16=False)
     model = ModelConfig(name="a-bert", max_sequence_length=length)
-    return Config(model=model, training=training, optimization=OptimizationConfig(**optimization))
+    return Config(
+        model=model, training=training, optimization=OptimizationConfig.model_validate(optimization)
+    )
 
 
 def peak(rung: Rung, planner: Planner) -> int:
     request = request_of(config(rung.micro_batch), encoder=SHAPE.encoder, sizes=SHAPE.sizes, cuda=False)
-    optimizer = "adamw_offload" if rung.offload else "adamw_fused"
+    optimizer: OptimizerKind = "adamw_offload" if rung.offload else "adamw_fused"
     asked = replace(request, checkpointing=rung.checkpointing, optimizer=optimizer, accumulated=True)
     return planner.plan(asked).tensor_peak_bytes
 
