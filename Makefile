@@ -31,7 +31,7 @@ check: lint
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy trainer search tests $(SCRIPTS)
+	$(BIN)/mypy trainer search tests benchmarks
 
 bench: $(VENV)/installed-test
 	@for script in $(SCRIPTS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done

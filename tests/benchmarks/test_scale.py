@@ -1,0 +1,56 @@
+"""The simulated fleet behaves like a fleet, and the costs it runs on are measured on real parts."""
+
+from __future__ import annotations
+
+import pytest
+from optuna.storages import InMemoryStorage
+
+from benchmarks.scale.costs import Cost, measure
+from benchmarks.scale.fleet import Fleet, curve, simulate
+from search.space import load_space
+
+
+def instant(_size: int) -> float:
+    return 0.0
+
+
+def a_tenth(_size: int) -> float:
+    return 0.1
+
+
+def test_ten_workers_take_a_tenth_of_the_time() -> None:
+    one, ten = (
+        simulate(Fleet(workers, 600.0, 0.0), trials=2000, sampler=instant, storage=instant)
+        for workers in (1, 10)
+    )
+    assert ten.hours == pytest.approx(one.hours / 10, rel=0.02)
+    assert one.training == pytest.approx(1.0)
+
+
+def test_a_storage_that_all_wait_for_bounds_the_pace() -> None:
+    # 0.1 s each, one at a time: no more than 10 trials in a second, however many workers
+    account = simulate(Fleet(1000, 1.0, 0.0), trials=5000, sampler=instant, storage=a_tenth)
+    assert account.hours * 3600 >= 500
+    assert account.busy == pytest.approx(1.0, abs=0.02)
+    assert account.waiting > 0.8  # the rest is the way in and out
+
+
+def test_nodes_that_fail_cost_time_and_no_trial() -> None:
+    calm, stormy = (
+        simulate(Fleet(10, 3600.0, rate), trials=2000, sampler=instant, storage=instant)
+        for rate in (0.0, 12.0)
+    )
+    assert calm.retried == 0
+    assert stormy.retried > 500
+    assert stormy.hours > calm.hours
+
+
+def test_a_cost_goes_on_by_its_last_slope() -> None:
+    at = curve([Cost(10, 1.0, 0, 0), Cost(20, 2.0, 0, 0)], lambda cost: cost.suggest)
+    assert [at(5), at(10), at(15), at(40)] == [1.0, 1.0, 1.5, 4.0]
+
+
+def test_costs_are_measured_at_every_size_asked_for() -> None:
+    costs = list(measure(load_space("rtx3050"), InMemoryStorage(), sizes=[10, 30], repeats=1))
+    assert [cost.trials for cost in costs] == [10, 30]
+    assert all(cost.suggest > 0 and cost.whole > cost.suggest for cost in costs)
