@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=_numbers, default=_numbers("100,1000,5000,20000,100000"))
     parser.add_argument(
-        "--sqlite", type=_numbers, default=_numbers("100,500,1500"), help="sizes in a database"
+        "--stored", type=_numbers, default=_numbers("100,500,1500"), help="sizes in a database"
     )
     parser.add_argument("--storage", help="a database in place of an SQLite file")
     parser.add_argument("--repeats", type=int, default=3)
