@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from search.language.catalogue import Catalogue, messages, translated
 from search.language.choice import LANGUAGES
-from tests.conftest import ROOT
+from tests.wording import worded
 
 FIELD = re.compile(r"\{\w+\*?\}")
 OTHERS = [language for language in LANGUAGES if language != "en"]
@@ -63,28 +59,3 @@ def test_both_sides_of_a_message_have_the_same_fields(language: str) -> None:
     for english, other in messages(language).items():
         names = {field.strip("{}*") for field in FIELD.findall(english)}
         assert names == {field.strip("{}") for field in FIELD.findall(other)}, english
-
-
-def worded() -> Iterator[str]:
-    """Every text of the code, its fields as {}: strings, f-strings, paragraphs of help."""
-    for package in ("trainer", "search"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield from texts(path)
-
-
-def texts(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.JoinedStr):
-            yield from lines("".join(piece(value) for value in node.values))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield from lines(node.value)
-
-
-def piece(value: ast.expr) -> str:
-    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else "{}"
-
-
-def lines(text: str) -> Iterator[str]:
-    yield text
-    # as help is shown: by paragraphs
-    yield from (" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))

@@ -1,0 +1,34 @@
+"""What the code says, read off its source: every string and f-string, fields as {}."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+
+def worded() -> Iterator[str]:
+    """Every text of both packages; help also as it is shown, by paragraphs."""
+    for package in ("trainer", "search"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield from _texts(path)
+
+
+def _texts(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield from _forms("".join(map(_piece, node.values)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from _forms(node.value)
+
+
+def _piece(value: ast.expr) -> str:
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else "{}"
+
+
+def _forms(text: str) -> Iterator[str]:
+    yield text
+    yield from (" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
