@@ -1,7 +1,7 @@
 """Training examples per second, against `transformers.Trainer` with the same model and rows.
 
     python -m benchmarks.throughput --model DIR --cold DIR [--rows 4000] [--repeats 3] [--threads 1]
-    python -m benchmarks.throughput --model DIR --cold DIR --budgets 128,256,384,512,1024
+    python -m benchmarks.throughput --model DIR --cold DIR --budgets 384,1024,2048,4096
 
 Every contender trains the same rows in a process of its own, in turn, `--repeats` times over; a ratio
 is taken within each turn. The clock starts after the first few optimizer steps: loading and tokenising are
@@ -44,7 +44,7 @@ TRAINERS = {
     "trainer-max": ("max_length", "random"),
 }
 TITLES = {
-    OURS: "cp-search, token-budget micro-batches",
+    OURS: "cp-search, packed without padding",
     "trainer": "Trainer, default (each batch padded to its longest)",
     "trainer-grouped": "Trainer, group_by_length",
     "trainer-max": f"Trainer, padded to {MAX_LENGTH}",
@@ -113,11 +113,12 @@ class Watcher(Silent):
 
 
 def ours(config: Config, *, budget: int | None) -> Rate:
-    """The rate of `trainer.run`. `budget`: tokens of a micro-batch; None: what the loop takes."""
-    from trainer import loop, run
+    """The rate of `trainer.run`. `budget`: tokens of a pack; None: what the loop takes."""
+    from trainer import run
+    from trainer.cutting import Packed
 
     if budget is not None:
-        loop.UNLIMITED_TOKENS = budget
+        Packed.unlimited_tokens = budget
     clock = Clock()
     watcher = Watcher(clock)
     directory = Path(config.experiment.output_dir) / "run"
@@ -289,7 +290,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of every contender")
-    parser.add_argument("--budgets", help="compare these token budgets instead, as in 128,256,384")
+    parser.add_argument("--budgets", help="compare these token budgets instead, as in 384,1024,2048")
     parser.add_argument("--contenders", default=",".join(TITLES), help="comma-separated; ours first")
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--contender", choices=list(TITLES), help=argparse.SUPPRESS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,11 +16,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from trainer import callbacks as hooks
 from trainer.checkpoint import LAST, Progress, load_optimizer, load_state, load_weights, save_checkpoint
 from trainer.config.schema import Config
-from trainer.data.batches import Batch, collate, effective_batches, micro_batches
+from trainer.cutting import Cutting, Packed, Padded, padded_cut
+from trainer.data.batches import effective_batches, micro_batches
 from trainer.errors import NonFinite
 from trainer.evaluation import Evaluation, evaluate, infer
 from trainer.memory.foreign import classified
-from trainer.memory.recovery import Cut, Recovery, TokenBudget, random_state, restore_random_state
+from trainer.memory.recovery import Recovery, TokenBudget, random_state, restore_random_state
 from trainer.selection import Selection
 from trainer.step import TrainStep, to_device
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.utils.tensorboard import SummaryWriter
 
+    from trainer.data.batches import Batch
+    from trainer.data.packs import PackedBatch
     from trainer.data.splits import Split
     from trainer.data.tasks import Task
     from trainer.experiment import Experiment
@@ -42,11 +45,6 @@ Ended = Literal["completed", "stopped", "interrupted"]
 
 #: a line past this share of the card is a warning (guide: 3.5 of 4 GB)
 CROWDED = 7 / 8
-
-
-#: token budget where no card limits it (a CPU): small micro-batches waste least padding and stay in
-#: cache; the fastest of 128..4096 for a 4-layer encoder on 2 cores (benchmarks/throughput.py)
-UNLIMITED_TOKENS = 384
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,10 @@ class Loop:
         self.selection = Selection(parts.config, checkpoints=parts.experiment.checkpoints)
         self.recovery = Recovery(parts.card, say=journal.say)
         full = parts.config.model.max_sequence_length
+        self.cutting: Cutting = (Packed if self.model.packs else Padded)(parts.train, max_length=full)
         tokens = parts.config.micro_batch_size * full
         if parts.card.limit_bytes is None:
-            tokens = min(tokens, UNLIMITED_TOKENS)
+            tokens = min(tokens, self.cutting.unlimited_tokens)
         self.budget = TokenBudget(tokens, full, self.progress.oom_events)
         self.evaluation_budget = TokenBudget(tokens, full, self.progress.oom_events)
         self._started = time.monotonic()
@@ -165,7 +164,7 @@ class Loop:
         logits_NC = self.recovery.run(
             work,
             budget=self.evaluation_budget,
-            cut=lambda tokens: _largest(micro_batches(lengths_N, token_budget=tokens), lengths_N),
+            cut=lambda tokens: padded_cut(micro_batches(lengths_N, token_budget=tokens), lengths_N),
             forget=self.parts.step.forget,
             where=where,
         )
@@ -233,13 +232,13 @@ class Loop:
         totals = self.parts.step.loss.totals(self.parts.train.labels_NT[rows])
 
         def work(tokens: int) -> float:
-            cuts = micro_batches(lengths_B, token_budget=tokens)
+            cuts = self.cutting.cuts(lengths_B, tokens)
             return float(self.parts.step.gradients([self._batch(rows[cut]) for cut in cuts], totals))
 
         return self.recovery.run(
             work,
             budget=self.budget,
-            cut=lambda tokens: _largest(micro_batches(lengths_B, token_budget=tokens), lengths_B),
+            cut=lambda tokens: self.cutting.largest(lengths_B, tokens),
             forget=self.parts.step.forget,
             where=where,
         )
@@ -335,10 +334,8 @@ class Loop:
     def _lengths_N(self) -> NDArray[np.int64]:
         return self.parts.train.tokens.lengths(self.budget.full_length)
 
-    def _batch(self, rows: NDArray[np.int64]) -> Batch:
-        train = self.parts.train
-        batch = collate(train.tokens, rows, labels_NT=train.labels_NT, max_length=self.budget.full_length)
-        return to_device(batch, self.parts.card.device, pin=self.config.data.pin_memory)
+    def _batch(self, rows: NDArray[np.int64]) -> Batch | PackedBatch:
+        return to_device(self.cutting.batch(rows), self.parts.card.device, pin=self.config.data.pin_memory)
 
     def _peak_rate(self) -> float:
         return float(max(group["lr"] for group in self.parts.step.optimizer.param_groups))
@@ -371,9 +368,3 @@ class Loop:
 
     def _writer(self) -> SummaryWriter:
         return self.parts.experiment.tensorboard(from_step=self.progress.step)
-
-
-def _largest(cuts: Sequence[NDArray[np.int64]], lengths_B: NDArray[np.int64]) -> Cut:
-    sizes: Iterator[tuple[int, int]] = ((len(cut) * int(lengths_B[cut].max()), len(cut)) for cut in cuts)
-    tokens, _ = max(sizes)
-    return Cut(tokens, max(len(cut) for cut in cuts))

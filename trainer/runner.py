@@ -200,6 +200,8 @@ class _Run:
             own = f"is not used: {model.net.config.model_type} has an attention of its own"
             self.journal.say(f"optimization.memory_efficient_attention {own}")
         checkpoint_layers(model.net, self.config.optimization.gradient_checkpointing)
+        if self.card.limit_bytes is None:  # a card's plan is of padded micro-batches
+            model.use_packing()
         return self.card.adopt(model)
 
     def _finish(self, loop: Loop) -> dict[str, Any]:

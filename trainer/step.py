@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from trainer.data.packs import PackedBatch
 from trainer.errors import UserError
 from trainer.loss import MultiTaskLoss
 from trainer.model.classifier import Classifier
@@ -74,7 +75,7 @@ class TrainStep:
     max_grad_norm: float
     skipped: int = 0
 
-    def gradients(self, micro_batches: Sequence[Batch], totals: Sequence[float]) -> Tensor:
+    def gradients(self, micro_batches: Sequence[Batch | PackedBatch], totals: Sequence[float]) -> Tensor:
         """Accumulate the effective batch's gradient; returns its loss, detached (a scalar)."""
         losses = [self._backward(batch, totals) for batch in micro_batches]
         return torch.stack(losses).sum()
@@ -94,18 +95,27 @@ class TrainStep:
         """Drop the gradients, and their memory."""
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _backward(self, batch: Batch, totals: Sequence[float]) -> Tensor:
+    def _backward(self, batch: Batch | PackedBatch, totals: Sequence[float]) -> Tensor:
         with self.precision.autocast():
-            logits_BC = self.model(batch.ids_BL, batch.mask_BL)
+            logits_BC = self._logits(batch)
         loss = self.loss(self.model.split(logits_BC), batch.labels_BT, totals)
         self.scaler.scale(loss).backward()
         detached: Tensor = loss.detach()
         return detached
 
+    def _logits(self, batch: Batch | PackedBatch) -> Tensor:
+        if isinstance(batch, PackedBatch):
+            return self.model.packed(batch)
+        logits_BC: Tensor = self.model(batch.ids_BL, batch.mask_BL)
+        return logits_BC
 
-def to_device(batch: Batch, device: torch.device, *, pin: bool) -> Batch:
-    """`batch` on `device`; through page-locked memory, without waiting, where `pin` and a GPU are there."""
-    if device.type == "cpu":
+
+def to_device(batch: Batch | PackedBatch, device: torch.device, *, pin: bool) -> Batch | PackedBatch:
+    """`batch` on `device`; through page-locked memory, without waiting, where `pin` and a GPU are there.
+
+    Packs are for the CPU and stay there.
+    """
+    if device.type == "cpu" or isinstance(batch, PackedBatch):
         return batch
     tensors = [batch.ids_BL, batch.mask_BL, batch.labels_BT]
     if pin:

@@ -20,7 +20,7 @@ from transformers.utils import logging
 
 from trainer.config.schema import Checkpointing, ModelConfig
 from trainer.errors import ConfigError, ModelError, Problem
-from trainer.model.classifier import Classifier
+from trainer.model.classifier import OFFSET_POSITIONS, Classifier
 from trainer.model.source import is_builtin, located
 from trainer.model.tiny import tiny_config, tiny_tokenizer
 
@@ -38,9 +38,6 @@ _DROPOUTS = (
 POOLED_FAMILIES = frozenset(
     {"bert", "roberta", "xlm-roberta", "camembert", "electra", "ernie", "deberta", "deberta-v2"}
 )
-
-#: families whose position ids start at pad_token_id + 1
-_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert"})
 
 
 def load_tokenizer(model: ModelConfig, *, texts: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -178,7 +175,7 @@ def _check_shape(model: ModelConfig, config: PreTrainedConfig, *, vocabulary_siz
 def _positions(config: PreTrainedConfig) -> int | None:
     """Longest text in tokens; RoBERTa counts positions from behind its padding id."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
-    if positions and config.model_type in _OFFSET_POSITIONS:
+    if positions and config.model_type in OFFSET_POSITIONS:
         return positions - int(config.pad_token_id or 0) - 1
     return positions if positions and positions > 0 else None  # XLNet says -1
 

@@ -8,11 +8,20 @@ family's head looks at; the head itself is always the family's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+from trainer.model.packed import can_pack, use_packing
+
+if TYPE_CHECKING:
+    from trainer.data.packs import PackedBatch
+
+#: families whose position ids start at pad_token_id + 1
+OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert"})
 
 #: as in BERT; at this size it does not show beside a hidden state's variance
 NORM_EPS = 1e-12
@@ -29,6 +38,14 @@ class Classifier(nn.Module):
         self.net = net
         self.sizes = tuple(sizes)
         self.pooling = pooling
+        self.packs = False
+
+    def use_packing(self) -> bool:
+        """Take packed texts from now on, beside padded ones, if the family can; True if it does."""
+        self.packs = can_pack(self.net)
+        if self.packs:
+            use_packing(self.net)
+        return self.packs
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Logits_BC of token ids and their attention mask (1 = a token, 0 = padding)."""
@@ -43,6 +60,30 @@ class Classifier(nn.Module):
         else:
             pooled_BD = torch.stack([hidden_BLD[:, 0] for hidden_BLD in outputs.hidden_states[-4:]]).mean(0)
         return self._head(pooled_BD.unsqueeze(1))
+
+    def packed(self, batch: PackedBatch) -> Tensor:
+        """Logits_BC of packed texts, equal to `forward`'s of the same texts padded."""
+        outputs = self.net.base_model(
+            input_ids=batch.ids_T[None],
+            position_ids=self._positions(batch.positions_T)[None],
+            output_hidden_states=self.pooling == "last4",
+            pack=batch.pack,
+        )
+        firsts_B = batch.pack.firsts_B
+        if self.pooling == "mean":
+            pooled_BD = packed_mean(outputs.last_hidden_state[0], batch.pack.lengths_B)
+        elif self.pooling == "last4":
+            last4 = [hidden_1TD[0, firsts_B] for hidden_1TD in outputs.hidden_states[-4:]]
+            pooled_BD = torch.stack(last4).mean(0)
+        else:
+            pooled_BD = outputs.last_hidden_state[0, firsts_B]
+        return self._head(pooled_BD.unsqueeze(1))
+
+    def _positions(self, positions_T: Tensor) -> Tensor:
+        """Position ids as the family counts them: RoBERTa's start behind its padding id."""
+        if self.net.config.model_type not in OFFSET_POSITIONS:
+            return positions_T
+        return positions_T + (int(self.net.config.pad_token_id) + 1)
 
     def split(self, logits_BC: Tensor) -> tuple[Tensor, ...]:
         """One logits tensor per task."""
@@ -65,5 +106,15 @@ def mean_pooled(hidden_BLD: Tensor, mask_BL: Tensor) -> Tensor:
     pooling as one more encoder layer.
     """
     mask_BL1 = mask_BL.unsqueeze(-1).to(hidden_BLD.dtype)
-    mean_BD = (hidden_BLD * mask_BL1).sum(1) / mask_BL1.sum(1)
+    return _normalised((hidden_BLD * mask_BL1).sum(1) / mask_BL1.sum(1))
+
+
+def packed_mean(hidden_TD: Tensor, lengths_B: Tensor) -> Tensor:
+    """`mean_pooled` of texts that lie end to end."""
+    text_T = torch.repeat_interleave(lengths_B)
+    sum_BD = hidden_TD.new_zeros(len(lengths_B), hidden_TD.shape[-1]).index_add(0, text_T, hidden_TD)
+    return _normalised(sum_BD / lengths_B[:, None])
+
+
+def _normalised(mean_BD: Tensor) -> Tensor:
     return F.layer_norm(mean_BD, mean_BD.shape[-1:], eps=NORM_EPS)

@@ -9,10 +9,14 @@ import torch
 from transformers import (
     BertConfig,
     BertModel,
+    CamembertConfig,
+    CamembertModel,
     DebertaV2Config,
     DebertaV2Model,
     ElectraConfig,
     ElectraModel,
+    ErnieConfig,
+    ErnieModel,
     RobertaConfig,
     RobertaModel,
     XLMRobertaConfig,
@@ -42,6 +46,8 @@ _DEBERTA = {
 
 _FAMILIES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "bert": (BertConfig, BertModel, {}),
+    "camembert": (CamembertConfig, CamembertModel, {}),
+    "ernie": (ErnieConfig, ErnieModel, {"use_task_id": True}),
     "roberta": (RobertaConfig, RobertaModel, {}),
     "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel, {}),
     "electra": (ElectraConfig, ElectraModel, {"embedding_size": 16}),

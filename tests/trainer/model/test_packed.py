@@ -1,0 +1,83 @@
+"""Packed texts: the same logits and gradients as padded ones, in every family that can be packed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.data.test_batches import tokens_of
+from tests.trainer.model.families import save_encoder
+from tests.trainer.model.test_classifier import POOLINGS, TASKS
+from trainer.config.schema import Checkpointing, ModelConfig, Pooling
+from trainer.data.batches import collate
+from trainer.data.packs import pack_rows, packs
+from trainer.data.tokens import Tokens
+from trainer.loss import MultiTaskLoss
+from trainer.model.build import build_model, checkpoint_layers, load_tokenizer
+from trainer.model.classifier import Classifier
+from trainer.model.packed import PACKED_FAMILIES
+
+ROWS = 12
+
+
+def texts() -> Tokens:
+    """Texts of 3 to 30 tokens, special tokens included."""
+    generator = np.random.default_rng(4)
+    contents = [generator.integers(5, 10, length).tolist() for length in generator.integers(1, 29, ROWS)]
+    tokens = tokens_of(*contents)
+    return Tokens(tokens.ids, tokens.offsets, prefix=(2,), suffix=(3,), pad_id=0)
+
+
+def classifier(directory: Path, family: str, pooling: Pooling) -> Classifier:
+    save_encoder(family, directory, texts=["你好世界再見"])
+    model = ModelConfig(name=str(directory), max_sequence_length=32, pooling=pooling, dropout_rate=0.0)
+    size = len(load_tokenizer(model, texts=[]))
+    return build_model(model, tasks=TASKS, vocabulary_size=size).train()
+
+
+def outcome(model: Classifier, logits_BC: torch.Tensor, labels_BT: torch.Tensor) -> list[torch.Tensor]:
+    """Logits, loss, and the gradient of every parameter that has one."""
+    loss = MultiTaskLoss(TASKS, weights=[[1.0, 1.0]], label_smoothing=0.0)(
+        model.split(logits_BC), labels_BT, [float(ROWS)]
+    )
+    model.zero_grad()
+    loss.backward()
+    grads = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    return [logits_BC.detach(), loss.detach(), *grads]
+
+
+def compare(model: Classifier) -> None:
+    tokens, labels_NT = texts(), np.arange(ROWS)[:, None] % 2
+    (order,) = packs(tokens.lengths(32), token_budget=10_000)
+    padded = collate(tokens, order, labels_NT=labels_NT, max_length=32)
+    expected = outcome(model, model(padded.ids_BL, padded.mask_BL), padded.labels_BT)
+    assert model.use_packing()
+    packed = pack_rows(tokens, order, labels_NT=labels_NT, max_length=32)
+    assert any(group.bias_R11W is not None for group in packed.pack.groups)
+    found = outcome(model, model.packed(packed), packed.labels_BT)
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    # Padded texts are still welcome: an evaluation pads.
+    again = outcome(model, model(padded.ids_BL, padded.mask_BL), padded.labels_BT)
+    torch.testing.assert_close(again, expected)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("family", sorted(PACKED_FAMILIES))
+def test_packing_changes_neither_logits_nor_gradients(tmp_path: Path, family: str, pooling: Pooling) -> None:
+    compare(classifier(tmp_path / "m", family, pooling))
+
+
+@pytest.mark.parametrize("setting", [True, "selective"])
+def test_packing_goes_with_gradient_checkpointing(tmp_path: Path, setting: Checkpointing) -> None:
+    model = classifier(tmp_path / "m", "bert", "cls")
+    checkpoint_layers(model.net, setting)
+    compare(model)
+
+
+def test_a_family_with_an_attention_of_its_own_is_not_packed(tmp_path: Path) -> None:
+    assert not classifier(tmp_path / "m", "deberta-v2", "cls").use_packing()

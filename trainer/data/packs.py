@@ -1,0 +1,136 @@
+"""Packs: texts laid end to end without padding, and how attention takes them up again.
+
+All that a layer does token by token runs over the pack as it lies. Only attention needs whole texts: it
+takes neighbours of like length together, padded for itself alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainer.data.batches import Indices
+from trainer.data.tokens import Tokens
+
+#: what one more group costs attention, in padded tokens: the calls of five small operations
+#: (flat between 16 and 256 for a 4-layer encoder; benchmarks/throughput.py)
+GROUP_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Group:
+    """Texts that attention takes together: `rows` of them, padded to `width`.
+
+    bias_R11W: 0 at tokens and the least float at padding, to add to scores; None: nothing is padded.
+    """
+
+    rows: int
+    width: int
+    bias_R11W: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Pack:
+    """B texts of T tokens in all, longest first, in groups that take P ≥ T places with their padding.
+
+    places_P: the token that lies in each place (at padding some token of the same text); tokens_T: the place
+    of each token; real_P11: 1 at tokens, 0 at padding. firsts_B, lengths_B: each text's first token, and its
+    number of tokens.
+    """
+
+    groups: tuple[Group, ...]
+    places_P: torch.Tensor
+    tokens_T: torch.Tensor
+    real_P11: torch.Tensor
+    firsts_B: torch.Tensor
+    lengths_B: torch.Tensor
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """A micro-batch without padding: ids_T and positions_T (within each text) int64, labels as in `Batch`."""
+
+    ids_T: torch.Tensor
+    positions_T: torch.Tensor
+    labels_BT: torch.Tensor
+    pack: Pack
+
+
+def packs(lengths_B: NDArray[np.int64], *, token_budget: int) -> list[Indices]:
+    """Cut an effective batch, longest rows first, into packs of like size within `token_budget`.
+
+    Gives positions within the effective batch. A row longer than the budget makes a pack of one.
+    """
+    order = np.argsort(-lengths_B, kind="stable")
+    ends_B = np.cumsum(lengths_B[order])
+    share = ends_B[-1] / -(-int(ends_B[-1]) // token_budget)
+    cuts, start = [], 0
+    while start < len(order):
+        before = ends_B[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(ends_B, before + share, side="right")))
+        cuts.append(order[start:end])
+        start = end
+    return cuts
+
+
+def pack_rows(tokens: Tokens, rows: Indices, *, labels_NT: NDArray[np.int64], max_length: int) -> PackedBatch:
+    """Tensors of these rows, which come longest first, end to end."""
+    contents = [tokens.row(int(row), max_length) for row in rows]
+    lengths_B = np.array([len(content) for content in contents])
+    return PackedBatch(
+        ids_T=torch.from_numpy(np.concatenate(contents).astype(np.int64)),
+        positions_T=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths_B])),
+        labels_BT=torch.from_numpy(labels_NT[rows]),
+        pack=lay_out(lengths_B),
+    )
+
+
+def lay_out(lengths_B: NDArray[np.int64]) -> Pack:
+    """The pack of texts of these lengths, longest first."""
+    firsts_B = np.cumsum(lengths_B) - lengths_B
+    groups, places, real = [], [], []
+    for start, end in attention_groups(lengths_B):
+        width, own_R1 = int(lengths_B[start]), lengths_B[start:end, None]
+        at_W = np.arange(width)
+        real_RW = at_W < own_R1
+        places.append((firsts_B[start:end, None] + np.minimum(at_W, own_R1 - 1)).ravel())
+        real.append(real_RW.ravel())
+        groups.append(Group(end - start, width, _bias(real_RW)))
+    real_P = np.concatenate(real)
+    return Pack(
+        groups=tuple(groups),
+        places_P=torch.from_numpy(np.concatenate(places)),
+        tokens_T=torch.from_numpy(np.flatnonzero(real_P)),
+        real_P11=torch.from_numpy(real_P.astype(np.float32))[:, None, None],
+        firsts_B=torch.from_numpy(firsts_B),
+        lengths_B=torch.from_numpy(lengths_B),
+    )
+
+
+def attention_groups(lengths_B: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Neighbours [start, end) of texts, longest first, at the least padding and `GROUP_TOKENS` a group.
+
+    The cheapest way to cut the first n texts, for every n: exact, by dynamic programming.
+    """
+    count = len(lengths_B)
+    cheapest = np.zeros(count + 1)
+    starts = [0] * (count + 1)
+    for end in range(1, count + 1):
+        costs = cheapest[:end] + (end - np.arange(end)) * lengths_B[:end] + GROUP_TOKENS
+        starts[end] = int(costs.argmin())
+        cheapest[end] = costs[starts[end]]
+    groups, end = [], count
+    while end:
+        groups.append((starts[end], end))
+        end = starts[end]
+    return groups[::-1]
+
+
+def _bias(real_RW: NDArray[np.bool_]) -> torch.Tensor | None:
+    if real_RW.all():
+        return None
+    bias_RW = np.where(real_RW, np.float32(0), np.finfo(np.float32).min)
+    return torch.from_numpy(bias_RW)[:, None, None]
