@@ -51,13 +51,16 @@ class Padded:
         self._max_length = max_length
 
     def cuts(self, lengths_B: NDArray[np.int64], tokens: int) -> list[Indices]:
+        """Positions of each micro-batch, longest first."""
         return micro_batches(lengths_B, token_budget=tokens)
 
     def batch(self, rows: Indices) -> Batch:
+        """Tensors of `rows`, padded."""
         labels_NT = self._split.labels_NT
         return collate(self._split.tokens, rows, labels_NT=labels_NT, max_length=self._max_length)
 
     def largest(self, lengths_B: NDArray[np.int64], tokens: int) -> Cut:
+        """The largest of `cuts`, padding included."""
         return padded_cut(self.cuts(lengths_B, tokens), lengths_B)
 
 
@@ -71,13 +74,16 @@ class Packed:
         self._max_length = max_length
 
     def cuts(self, lengths_B: NDArray[np.int64], tokens: int) -> list[Indices]:
+        """Positions of each micro-batch, longest first."""
         return packs(lengths_B, token_budget=tokens)
 
     def batch(self, rows: Indices) -> PackedBatch:
+        """Tensors of `rows`, end to end."""
         labels_NT = self._split.labels_NT
         return pack_rows(self._split.tokens, rows, labels_NT=labels_NT, max_length=self._max_length)
 
     def largest(self, lengths_B: NDArray[np.int64], tokens: int) -> Cut:
+        """The largest of `cuts`."""
         cuts = self.cuts(lengths_B, tokens)
         return Cut(max(int(lengths_B[cut].sum()) for cut in cuts), max(map(len, cuts)))
 
