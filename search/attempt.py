@@ -24,11 +24,14 @@ class Audience(Protocol):
     def trial_started(self, number: int, *, values: dict[str, Any], resumed: bool) -> None:
         """A trial begins, or goes on."""
 
-    def progress(self, done: int, total: int, status: str) -> None:
-        """Steps of the running trial."""
+    def progress(self, done: int, total: int, status: str, *, number: int | None = None) -> None:
+        """Steps of the running trial `number`; None: of something else."""
 
     def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
         """The running trial made its evaluation `step`."""
+
+    def trial_paused(self, number: int) -> None:
+        """A trial has stopped, and will go on later."""
 
     def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
         """A trial is over; `best` is the best so far."""
@@ -41,6 +44,8 @@ class Attempt:
         """`reported`: steps an earlier attempt has reported."""
         self._trial = trial
         self._reported = set(reported)
+        #: an earlier attempt went beyond the evaluations before this one
+        self._passed = max(self._reported, default=0)
         self._audience = audience
         self._stop = stop
 
@@ -50,7 +55,7 @@ class Attempt:
 
     def progress(self, done: int, total: int, status: str) -> None:
         """Show it."""
-        self._audience.progress(done, total, status)
+        self._audience.progress(done, total, status, number=self._trial.number)
 
     def interrupted(self) -> bool:
         """Has the user asked to end?"""
@@ -64,4 +69,5 @@ class Attempt:
         if value is not None and math.isfinite(value) and step not in self._reported:
             self._trial.report(value, step)
             self._reported.add(step)
-        return self._trial.should_prune()
+        # What an earlier attempt went beyond was decided then; asked again, the pruner would know more.
+        return step >= self._passed and self._trial.should_prune()

@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: lines on stderr, and on a terminal a progress bar."""
+"""What a person sees while a search runs: lines on stderr, and on a terminal a bar for each trial."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from search.language import translated
@@ -34,7 +34,7 @@ class ConsoleAudience:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=None, visible=False)
+        self._tasks: dict[int | None, TaskID] = {}
 
     def __enter__(self) -> ConsoleAudience:
         self._bar.start()
@@ -51,11 +51,13 @@ class ConsoleAudience:
         """What the trial tries."""
         verb = "goes on" if resumed else "starts"
         self.say(f"Trial {number} {verb}: {values_line(values)}")
-        self._bar.update(self._task, completed=0, total=None, description=f"Trial {number}", visible=True)
+        self._hide(None)
+        self._bar.update(self._task(number), completed=0, total=None, description=f"Trial {number}")
 
-    def progress(self, done: int, total: int, status: str) -> None:
-        """Move the bar; without one nothing is printed, the evaluations tell enough."""
-        self._bar.update(self._task, completed=done, total=total, description=status, visible=True)
+    def progress(self, done: int, total: int, status: str, *, number: int | None = None) -> None:
+        """Move the trial's bar; without one nothing is printed, the evaluations tell enough."""
+        line = status if number is None else f"Trial {number} | {status}"
+        self._bar.update(self._task(number), completed=done, total=total, description=line)
 
     def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
         """One line for an evaluation; a run that reports says none itself."""
@@ -64,7 +66,22 @@ class ConsoleAudience:
     def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
         """One line for a trial: number, state, value, best so far, cause."""
         print_line(self._console, ending_line(number, verdict=verdict, best=best))
-        self._bar.update(self._task, visible=False)
+        self._hide(number)
+
+    def trial_paused(self, number: int) -> None:
+        """Its bar goes; it comes back when the trial goes on."""
+        self._hide(number)
+
+    def _task(self, number: int | None) -> TaskID:
+        """The bar of a trial (None: of something else)."""
+        if number not in self._tasks:
+            self._tasks[number] = self._bar.add_task("", total=None)
+        return self._tasks[number]
+
+    def _hide(self, number: int | None) -> None:
+        task = self._tasks.pop(number, None)
+        if task is not None:
+            self._bar.remove_task(task)
 
 
 @contextmanager

@@ -22,7 +22,20 @@ class Stop:
     """Whether the user asked to end."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self._asked = threading.Event()
+
+    @property
+    def asked(self) -> bool:
+        """Has the user asked?"""
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Ask."""
+        self._asked.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Until the user asks, or the time is over."""
+        self._asked.wait(timeout_s)
 
 
 @contextmanager
@@ -37,8 +50,8 @@ def interruption(say: Callable[[str], None]) -> Iterator[Stop]:
     def asked(_signal: int, _frame: FrameType | None) -> None:
         if stop.asked:
             raise KeyboardInterrupt
-        stop.asked = True
-        say("Stopping: the running trial writes its checkpoint. Once more to stop at once.")
+        stop.ask()
+        say("Stopping: what is running writes its checkpoint. Once more to stop at once.")
 
     before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -15,12 +15,12 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.aside import holds_work, move_aside
+from search.ending import is_enough
 from search.engine.local import await_orphan
 from search.heart import Heart
 from search.interruption import Asked
 from search.storage import is_local
 from search.study import StudyHandle
-from search.verdict import PLANNED
 from trainer import UserError
 
 #: held by the worker for as long as it works on the trial
@@ -53,6 +53,11 @@ class Claim:
     def or_lost(self, stop: Asked) -> Asked:
         """Asked to stop when `stop` is, and when the trial is lost."""
         return _StopOrLost(self, stop)
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.trial.number
 
     def release(self) -> None:
         """Let others have it."""
@@ -105,14 +110,14 @@ class Ownership:
         if self._heart is not None:
             self._heart.stop()
 
-    def take(self) -> Claim | None:
-        """A trial of one's own: one that was left running, or a new one; None when there are enough.
+    def take(self, *, new: bool = True) -> Claim | None:
+        """A trial of one's own: one that was left running or, if wanted, a new one; None if there is none.
 
         Raises:
             UserError: the directory of the new trial is in use by another study.
         """
         with FileLock(self._directory / STUDY_LOCK):
-            return self._take_over() or self._take_new()
+            return self._take_over() or (self._take_new() if new else None)
 
     def await_others(self, stop: Asked) -> bool:
         """Wait until of every running trial it is known whether its owner lives; True: one is to be had.
@@ -154,7 +159,7 @@ class Ownership:
 
     def _take_new(self) -> Claim | None:
         taken = self._taken()
-        if self._is_enough(taken):
+        if is_enough(taken, self._handle.space.budget):
             return None
         self._handle.seed_sampler(len(taken))
         trial = self._handle.study.ask()
@@ -174,18 +179,10 @@ class Ownership:
     def _is_one_too_many(self, trial: Trial) -> bool:
         """Two machines that counted at once: whose trial has the higher number puts it back in the queue."""
         earlier = [other for other in self._taken() if other.number < trial.number]
-        if not self._is_enough(earlier):
+        if not is_enough(earlier, self._handle.space.budget):
             return False
         self._handle.put_back(trial.number)
         return True
-
-    def _is_enough(self, taken: list[FrozenTrial]) -> bool:
-        """Trials that the card cannot hold cost nothing: as many as the budget has are free."""
-        limit = self._handle.space.budget.trials
-        if limit is None:
-            return False
-        free = min(limit, sum(PLANNED in trial.user_attrs for trial in taken))
-        return len(taken) - free >= limit
 
     def _lock_anew(self, number: int) -> FileLock:
         """The lock on a trial that no worker had before: what lies in its directory is another study's."""

@@ -16,24 +16,35 @@ from search.engine.local import LocalEngine
 from search.finish.final import Final
 from search.finish.one_child import FinalJob, finish, finished
 from search.finish.stored import FINAL
+from search.host import Host
 from search.interruption import Stop, interruption
 from search.origin import read_origin, write_origin
 from search.preflight import preflight
 from search.report import StudyReport, summarise
 from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
+from search.seats import Wish, arrange
 from search.space import Space
 from search.space_file import CardChoice
 from search.storage import sqlite_url
 from search.study import StudyHandle, best_trial, open_study, require_study
 from search.worker import Workplace, count_states, search
-from trainer import CardSpec, Silent, UserError, parse_card, show_size, unheeded_settings, write_json
+from trainer import (
+    CardSpec,
+    Silent,
+    UserError,
+    WorkerLost,
+    parse_card,
+    show_size,
+    unheeded_settings,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """What the command line says beside the space. settings: the --set values the space was read with.
 
-    rehearse: the CPU plays the space's card.
+    rehearse: the CPU plays the space's card. jobs: trials at a time; None: as many as are sensible.
     """
 
     studies_dir: Path = Path("studies")
@@ -43,6 +54,7 @@ class RunOptions:
     time_s: float | None = None
     finish: bool = True
     rehearse: bool = False
+    jobs: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -68,7 +80,9 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         handle = open_study(space, storage_url=url, room=room, say=audience.say)
         _note(directory, space, options=options, room=room)
         rooms = RoomBook(space, room, ask=surveyor) if room else None
-        workplace = Workplace(directory, engine, audience, table.card, rooms=rooms)
+        seats = arrange(Wish(options.jobs, space.budget.trials), host=Host(), cards=table.cards, room=room)
+        audience.say(seats.line())
+        workplace = Workplace(directory, engine, audience, table.card, rooms=rooms, seats=seats)
         end = search(handle, workplace=workplace)
         final = None
         interrupted = end.interrupted
@@ -137,26 +151,32 @@ def _sqlite(studies_dir: Path, name: str) -> str:
 class _Table:
     """The cards on the table.
 
-    card: what every trial runs under (None: whatever is here). planned: what memory is planned on, which may
-    be a card that is not here; None: the device that is. name: of that card; None: no card, no plan.
+    card: what the finish runs under (None: whatever is here). planned: what memory is planned on, which may
+    be a card that is not here; None: the device that is. name: of that card; None: no card, no plan. cards:
+    those that trials run on.
     """
 
     card: CardSpec | None
     planned: CardSpec | None
     name: str | None
+    cards: tuple[CardSpec, ...] = ()
 
 
 def _table(space: Space, engine: LocalEngine, audience: Audience) -> _Table:
     """Which card there is and which is meant; says so when the one the space is meant for is not here."""
     wanted = _wanted(space.card)
     virtual = wanted is not None and wanted.virtual
-    found = None if virtual else _probe(engine)["cuda"]
+    devices = () if virtual else _probe(engine)
+    found = devices[0].name if devices else None
     audience.say(_card_line(wanted, found))
     for line in unheeded_settings(
         space.base_config().config, device="virtual" if virtual else "cuda" if found else "cpu"
     ):
         audience.say(line)
-    return _Table(wanted if found or virtual else None, wanted, wanted.name if wanted else found)
+    cards = tuple(replace(wanted, index=device.index) if wanted else device for device in devices)
+    if wanted is not None and virtual:
+        cards = (wanted,)
+    return _Table(wanted if cards else None, wanted, wanted.name if wanted else found, cards)
 
 
 def _survey(space: Space, table: _Table, *, ask: Ask, say: Callable[[str], None]) -> SpaceRoom | None:
@@ -187,10 +207,13 @@ def _card_line(wanted: CardSpec | None, found: str | None) -> str:
     return f"No CUDA device here: training on the CPU{meant}"
 
 
-def _probe(engine: LocalEngine) -> dict[str, Any]:
-    """What torch finds on this machine, asked in a child: this process never imports torch."""
+def _probe(engine: LocalEngine) -> tuple[CardSpec, ...]:
+    """The devices torch finds on this machine, asked in a child: this process never imports torch."""
     with tempfile.TemporaryDirectory() as directory:
-        return engine.run(ProbeJob(directory), observer=Silent(), report=lambda step, metrics: False)
+        found = engine.run(ProbeJob(directory), observer=Silent(), report=lambda step, metrics: False)
+    if "cards" not in found:
+        raise WorkerLost(f"while looking for a CUDA device: {found.get('error')}")
+    return tuple(CardSpec(**card) for card in found["cards"])
 
 
 def _finish(handle: StudyHandle, workplace: Workplace) -> tuple[Final | None, bool]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 import search as package
 from search.dimension import Dimension as Dimension
 from search.dimension import point_problems, read_dimensions, same, validation_problems
-from search.space_file import Budget, CardChoice, Component, Finish, SampleChoice, SpaceFile
+from search.space_file import Budget, CardChoice, Component, Finish, Limits, SampleChoice, SpaceFile
 from trainer import (
     ALIASES,
     Config,
@@ -71,7 +71,18 @@ _TRIAL_ONLY = flag_layer(
 )
 _ACCUMULATION = "training.gradient_accumulation_steps"
 _EFFECTIVE = "training.effective_batch_size"
-_SAME_IN_BOTH = ("enqueue", "sampler", "pruner", "finish", "card", "sample", "max_failures", "seed")
+_SAME_IN_BOTH = (
+    "enqueue",
+    "sampler",
+    "pruner",
+    "finish",
+    "card",
+    "sample",
+    "limits",
+    "repeats",
+    "max_failures",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,8 @@ class Space:
     finish: Finish
     card: CardChoice | None
     sample: SampleChoice | None
+    limits: Limits
+    repeats: int
     max_failures: int
     seed: int
     notes: list[str]

@@ -39,12 +39,34 @@ class Component(Section):
 
 
 class Budget(Section):
-    """When a study is done; of two limits the first that is reached. `time_s` is written `time`."""
+    """When a study is done; of several limits the first that is reached. `time_s` is written `time`.
+
+    target: a value of the metric that is good enough. patience: measured trials after the best one.
+    """
 
     trials: int | None = Field(None, ge=1)
     time_s: float | None = Field(None, alias="time")
+    target: float | None = Field(None, gt=0, le=1)
+    patience: int | None = Field(None, ge=1)
 
     @field_validator("time_s", mode="before")
+    @classmethod
+    def _seconds(cls, time: Any) -> Any:
+        return None if time is None else seconds(time)
+
+
+class Limits(Section):
+    """What one trial may take. `trial_timeout` and `stall_timeout` are durations; null: no limit.
+
+    trial_timeout: of all its attempts together. stall_timeout: without a step or a word. retries: how often a
+    trial whose process died goes on without having come further.
+    """
+
+    trial_timeout_s: float | None = Field(None, alias="trial_timeout")
+    stall_timeout_s: float | None = Field(3600.0, alias="stall_timeout")
+    retries: int = Field(3, ge=0)
+
+    @field_validator("trial_timeout_s", "stall_timeout_s", mode="before")
     @classmethod
     def _seconds(cls, time: Any) -> Any:
         return None if time is None else seconds(time)
@@ -72,6 +94,8 @@ class SpaceFile(Section):
     sampler: Component = Component(name="TPESampler")
     pruner: Component = Component(name="MedianPruner")
     budget: Budget = Budget()
+    limits: Limits = Limits()
+    repeats: int = Field(1, ge=1)
     finish: Finish = Finish()
     max_failures: int = Field(3, ge=1)
     seed: int = Field(42, ge=0, lt=2**32)

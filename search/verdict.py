@@ -26,6 +26,8 @@ FINITE = "nonfinite"
 PLANNED = "planned"
 #: attributes become columns of the dashboard: one line of this many characters at most
 _SHORT = 120
+#: kind of a run's failure -> the word that is stored with the trial
+_FAILURES = {"lost": "worker_lost", "stalled": "stalled", "host_memory": "host_memory"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Verdict:
     """What a study is told of a trial.
 
     cause: one word (or "same as trial 3") why it is not simply complete. error: one line. planned: the
-    verdict is the plan's; nothing was started.
+    verdict is the plan's; nothing was started. attempts: how often the trial was started.
     """
 
     state: TrialState
@@ -44,6 +46,7 @@ class Verdict:
     predicted_bytes: int | None = None
     peak_bytes: int | None = None
     planned: bool = False
+    attempts: int = 1
     constraints: dict[str, float] = field(default_factory=dict)
     intermediate: dict[int, float] = field(default_factory=dict)
 
@@ -52,6 +55,8 @@ class Verdict:
         found: dict[str, Any] = {"seconds": round(self.seconds, 1)}
         if self.cause:
             found["cause"] = self.cause
+        if self.attempts > 1:
+            found["attempts"] = self.attempts
         for name, peak in (("predicted_gib", self.predicted_bytes), ("peak_gib", self.peak_bytes)):
             if peak is not None:
                 found[name] = round(peak / GIB, 3)
@@ -73,7 +78,9 @@ def judge(outcome: Outcome) -> Verdict:
     if outcome.status == "nonfinite":
         return _told(outcome, TrialState.PRUNED, cause="nonfinite", constraints=_diverged(outcome))
     if outcome.status == "failed":
-        cause = "worker_lost" if outcome.error_kind == "lost" else "failed"
+        if outcome.error_kind == "timeout":
+            return _told(outcome, TrialState.PRUNED, cause="timeout", constraints=_constraints(outcome))
+        cause = _FAILURES.get(outcome.error_kind or "", "failed")
         return _told(outcome, TrialState.FAIL, cause=cause, constraints={})
     raise ValueError(f"a run that is {outcome.status} has not ended")
 

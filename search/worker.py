@@ -1,85 +1,57 @@
 """The supervisor: takes trials, has the engine run them, and tells the study how they ended.
 
-One job at a time. Any number of workers, on one study, may run side by side: a trial belongs to
-one of them (see `ownership`), and a RUNNING trial whose owner is gone is taken over.
+One supervisor for one worker: it alone speaks with the storage, while up to `seats.count` trials run side
+by side in processes of their own. Any number of workers may be on one study: a trial belongs to whoever holds
+the lock in its directory, and a RUNNING trial whose lock is free is taken over.
 """
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 
-from search.attempt import Attempt
 from search.attempt import Audience as Audience
+from search.crew import Crew, Post
+from search.ending import WORDS, Reason, verdict_of
+from search.engine.base import LOOK_S, let_go
+from search.engine.base import Engine as Engine
 from search.engine.child import OUTCOME
-from search.engine.job import Job, TrainJob
 from search.engine.local import await_orphan, read_result
+from search.history import DIED, History
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
 from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
-from search.ownership import Claim, Ownership, trial_directory
-from search.room import RoomBook
+from search.ownership import Claim, Ownership
 from search.storage import storage_errors
 from search.study import StudyHandle
 from search.study import best_trial as best_trial
-from search.verdict import Verdict, as_outcome, judge, refused, repeat
-from trainer import Observer, Outcome, Report, TooManyFailures, UserError, write_json
+from search.telling import count_states as count_states
+from search.telling import tell as tell
+from search.telling import twin
+from search.verdict import Verdict, as_outcome, judge, refused
+from search.workplace import Workplace as Workplace
+from trainer import Outcome, Room, TooManyFailures, UserError, write_json
 
-if TYPE_CHECKING:
-    from trainer import CardSpec, Config
-
-#: trials that are over, and count against the budget
+#: trials that are over
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 #: suggestions in a row that the card cannot hold, after which there seems to be nothing else to suggest
 MOST_REFUSED = 100
 
-Reason = Literal["trials", "time", "exhausted", "interrupted"]
-
-
-class Engine(Protocol):
-    """Where jobs run."""
-
-    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
-        """Run `job` to its end; what it left behind, as a dict."""
-
-
-MakeJob = Callable[["Config", str, "CardSpec | None"], Job]
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """Where and how trials are run: their parent directory, the engine, the card, who watches.
-
-    directory: `studies/NAME`. make_job: what a child runs for a configuration, a directory and a card.
-    rooms: what the card can hold; None: no card.
-    """
-
-    directory: Path
-    engine: Engine
-    audience: Audience
-    card: CardSpec | None = None
-    make_job: MakeJob = TrainJob
-    rooms: RoomBook | None = None
-
-    def trial_directory(self, number: int) -> Path:
-        """`studies/NAME/trial-0007`."""
-        return trial_directory(self.directory, number)
+#: how long a worker with nothing to start waits before it looks again
+IDLE_S = 1.0
 
 
 @dataclass(frozen=True)
 class SearchEnd:
     """Why the search ended, and how many trials the study has by state (lower case).
 
-    reason: the budget's trials or time are used up, the sampler has nothing left (that fits), or Ctrl-C.
+    reason: the budget's trials or time are used up, its target reached or its patience over, the sampler has
+    nothing left (that fits), or Ctrl-C.
     """
 
     reason: Reason
@@ -94,8 +66,8 @@ class SearchEnd:
 def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
     """Run trials until the study's budget is used up; taken up where an earlier search left it.
 
-    The budget counts the study's finished trials, whoever ran them. The first Ctrl-C (or SIGTERM)
-    lets the running trial write its checkpoint; the second ends it at once.
+    The budget counts the study's measured trials, whoever ran them. The first Ctrl-C (or SIGTERM)
+    lets running trials write their checkpoints; the second ends them at once.
 
     Raises:
         UserError: a trial met what the user can mend; it stays open and the next search retries it.
@@ -104,31 +76,23 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
     """
     say = workplace.audience.say
     with storage_errors(handle.storage_url), interruption(say) as stop:
-        _make(workplace.directory)
+        _make(workplace)
         reason = Worker(handle, workplace, stop).work()
         if reason == "interrupted":
             say("Interrupted. Type the same command to go on.")
+        elif reason in WORDS:
+            say(WORDS[reason])
         return SearchEnd(reason, count_states(handle))
 
 
-def count_states(handle: StudyHandle) -> dict[str, int]:
-    """Trials of the study by state, lower case; states without trials are left out."""
-    return dict(Counter(trial.state.name.lower() for trial in handle.trials()))
+@dataclass
+class _Pending:
+    """A trial of ours that does not run yet: it waits for a seat, or for an earlier trial with its values."""
 
-
-def tell(handle: StudyHandle, trial: Trial, verdict: Verdict) -> None:
-    """Write a verdict into the study: reports, constraints, few and short attributes, then the state."""
-    stored = handle.trial(trial.number)
-    for step, value in verdict.intermediate.items():
-        if step not in stored.intermediate_values:
-            trial.report(value, step)
-    for key, violation in verdict.constraints.items():
-        # A worker that died while telling may have set it; the first value of a key stays.
-        if key not in stored.constraints:
-            trial.set_constraint(key, violation)
-    for key, value in verdict.attributes().items():
-        trial.set_user_attr(key, value)
-    handle.study.tell(trial, verdict.value, state=verdict.state)
+    claim: Claim
+    values: dict[str, Any]
+    room: Room | None = None
+    looked: bool = False
 
 
 class Worker:
@@ -140,10 +104,15 @@ class Worker:
         self.workplace = workplace
         self.stop = stop
         self._ownership = Ownership(handle, workplace.directory, say=workplace.audience.say)
+        self._crew = Crew(handle, workplace, stop)
+        self._pending: list[_Pending] = []
         self._failures = 0
         self._refused = 0
-        self._spent_s = sum(float(trial.user_attrs.get("seconds", 0)) for trial in handle.trials(*FINISHED))
-        self._started = time.monotonic()
+        spent_s = sum(float(trial.user_attrs.get("seconds", 0)) for trial in handle.trials(*FINISHED))
+        self._spent_s = spent_s / workplace.seats.count
+        self._started = self._looked = workplace.clock()
+        self._idle = False
+        self._waits_for_others = False
 
     def work(self) -> Reason:
         """Take trials and run them until there is a reason to end.
@@ -155,51 +124,122 @@ class Worker:
             return self._work()
 
     def _work(self) -> Reason:
-        while True:
-            if self.stop.asked:
-                return "interrupted"
-            if self._time_is_up():
-                return "time"
-            if self.handle.exhausted.is_set() or self._refused >= MOST_REFUSED:
-                return "exhausted"
-            claim = self._ownership.take()
-            if claim is not None:
-                with claim:
-                    self._see_through(claim)
-            elif not self._ownership.await_others(self.stop):
-                return "trials"
+        try:
+            while True:
+                reason = self._fill()
+                if reason is not None:
+                    return reason
+                for post in self._crew.wait(LOOK_S):
+                    self._idle = False
+                    self._conclude(post)
+        except BaseException as error:
+            let_go([post.talk.running for post in self._crew.posts], error)
+            raise
+        finally:
+            for claim in [*(one.claim for one in self._pending), *(post.claim for post in self._crew.posts)]:
+                claim.release()
 
-    def _time_is_up(self) -> bool:
-        """Time the study's finished trials took before, and all of this search; running ones may end."""
-        limit = self.space.budget.time_s
-        return limit is not None and self._spent_s + time.monotonic() - self._started >= limit
-
-    def _see_through(self, claim: Claim) -> None:
-        """Bring a trial to its end, unless it is interrupted."""
-        trial = claim.trial
-        values = suggest(trial, self.space)
-        outcome = self._ended(trial, values) or self._run(claim, values)
-        if claim.lost:
-            self.workplace.audience.say(f"Trial {trial.number} was taken over by another worker meanwhile")
-            return
-        if isinstance(outcome, Outcome) and outcome.status == "interrupted":
-            return
-        verdict = outcome if isinstance(outcome, Verdict) else judge(outcome)
-        tell(self.handle, trial, verdict)
-        self.workplace.audience.trial_ended(trial.number, verdict=verdict, best=best_trial(self.handle))
-        self._count(verdict)
-
-    def _ended(self, trial: Trial, values: dict[str, Any]) -> Outcome | Verdict | None:
-        """How the trial ends without being run."""
-        return self._left_behind(trial) or self._refuse(trial, values) or self._known(trial)
-
-    def _refuse(self, trial: Trial, values: dict[str, Any]) -> Verdict | None:
-        """The verdict on a trial that the card cannot hold; None on one that may run, or did already."""
-        directory = self.workplace.trial_directory(trial.number)
-        if self.workplace.rooms is None or (directory / "checkpoints").is_dir():
+    def _fill(self) -> Reason | None:
+        """Start what can be started; a reason to end once nothing runs and nothing will."""
+        if self.stop.asked:
+            return None if self._crew.posts else "interrupted"
+        if self._idle and self.workplace.clock() - self._looked < IDLE_S:
+            self._breathe()
             return None
-        room = self.workplace.rooms.room(values)
-        if room.verdict != "no":
+        self._looked = self.workplace.clock()
+        self._start_pending()
+        over = self._over()
+        while self._has_seat() and self._crew.host_has_room():
+            claim = self._ownership.take(new=over is None and self._may_ask())
+            if claim is None:
+                return self._nothing_taken(over)
+            self._pending.append(_Pending(claim, suggest(claim.trial, self.space)))
+            self._start_pending()
+            over = self._over()
+            if self.stop.asked:
+                break
+        self._idle = self._has_seat()
+        return None
+
+    def _has_seat(self) -> bool:
+        return len(self._crew.posts) < self.workplace.seats.count
+
+    def _may_ask(self) -> bool:
+        """Trials that wait keep their places from new ones, but not from one whose worker has died."""
+        return len(self._crew.posts) + len(self._pending) < self.workplace.seats.count
+
+    def _nothing_taken(self, over: Reason | None) -> Reason | None:
+        """No trial is to be had: the end, unless others of ours, or of another worker, are still running."""
+        self._idle = True
+        if self._crew.posts or self._pending:
+            return None
+        if over is not None:
+            return over
+        if not self.handle.trials(TrialState.RUNNING):
+            return "trials"
+        if not self._waits_for_others:
+            self._waits_for_others = True
+            self.workplace.audience.say("Waiting for the trials of another worker")
+        return None
+
+    def _breathe(self) -> None:
+        """Nothing runs and nothing is to be done: the processor is left alone."""
+        if not self._crew.posts:
+            self.stop.wait(LOOK_S)
+
+    def _over(self) -> Reason | None:
+        """Why no further trial is to be begun."""
+        budget = self.space.budget
+        if budget.time_s is not None and self._elapsed_s() >= budget.time_s:
+            return "time"
+        if self.handle.exhausted.is_set() or self._refused >= MOST_REFUSED:
+            return "exhausted"
+        if budget.target is None and budget.patience is None:
+            return None
+        return verdict_of(self.handle.trials(), budget)
+
+    def _elapsed_s(self) -> float:
+        """Time the study's finished trials took before, and all of this search."""
+        return self._spent_s + self.workplace.clock() - self._started
+
+    def _start_pending(self) -> None:
+        for one in list(self._pending):
+            if self._left_or_started(one):
+                self._pending.remove(one)
+
+    def _left_or_started(self, one: _Pending) -> bool:
+        """Does the trial wait no longer: it has ended without being run, or it runs?"""
+        ended = None if one.looked else self._ended(one)
+        one.looked = True
+        repeated = ended or twin(self.handle, one.claim.trial, repeats=self.space.repeats)
+        if isinstance(repeated, int):
+            return False
+        if repeated is not None:
+            self._tell(one.claim, repeated)
+            return True
+        return self._crew.start(one.claim, one.values, room=one.room)
+
+    def _ended(self, one: _Pending) -> Verdict | None:
+        """How the trial ends without being run."""
+        left = self._left_behind(one.claim.number)
+        return judge(left) if left is not None else self._refuse(one)
+
+    def _left_behind(self, number: int) -> Outcome | None:
+        """The outcome of a trial that had ended, but whose worker died before it told."""
+        directory = self.workplace.trial_directory(number)
+        await_orphan(directory)
+        found = as_outcome(read_result(directory))
+        if found is None or found.status == "interrupted":
+            return None
+        return None if found.status == "failed" and found.error_kind != "timeout" else found
+
+    def _refuse(self, one: _Pending) -> Verdict | None:
+        """The verdict on a trial that the card cannot hold; None on one that may run, or did already."""
+        directory = self.workplace.trial_directory(one.claim.number)
+        if self.workplace.rooms is None:
+            return None
+        one.room = room = self.workplace.rooms.room(one.values)
+        if room.verdict != "no" or History(directory).mark():
             return None
         outcome = Outcome(
             "oom",
@@ -213,40 +253,46 @@ class Worker:
         write_json(directory / OUTCOME, asdict(outcome))
         return refused(outcome)
 
-    def _left_behind(self, trial: Trial) -> Outcome | None:
-        """The outcome of a trial that had ended, but whose worker died before it told."""
-        directory = self.workplace.trial_directory(trial.number)
-        await_orphan(directory)
-        found = as_outcome(read_result(directory))
-        unfinished = found is None or found.status in ("interrupted", "failed")
-        return None if unfinished else found
+    def _conclude(self, post: Post) -> None:
+        """What follows from the end of an attempt."""
+        outcome = self._crew.ended(post)
+        history = History(self.workplace.trial_directory(post.claim.number))
+        lost = outcome.status == "failed" and outcome.error_kind in ("lost", "stalled", "host_memory")
+        # Whoever asked us to end may have ended the child as well; its checkpoint is good.
+        how = "interrupted" if lost and self.stop.asked else DIED if lost else outcome.status
+        history.end(how, seconds=post.seconds(self.workplace.clock()), cause=outcome.error)
+        if post.claim.lost:
+            self._give_up(post.claim, f"Trial {post.claim.number} was taken over by another worker meanwhile")
+        elif outcome.error_kind == "user":
+            post.claim.release()
+            raise UserError(f"trial {post.claim.number}: {outcome.error}")
+        elif how == "interrupted":
+            self._give_up(post.claim)
+        elif how == DIED and history.deaths() <= self.space.limits.retries:
+            self._retry(post, outcome, deaths=history.deaths())
+        else:
+            self._tell(post.claim, replace(judge(outcome), attempts=history.attempts))
 
-    def _known(self, trial: Trial) -> Verdict | None:
-        """What an earlier trial with the same values came to; the seed is fixed, so would this one."""
-        for earlier in self.handle.trials():
-            if earlier.number < trial.number and earlier.params == trial.params:
-                verdict = repeat(earlier)
-                if verdict is not None:
-                    return verdict
-        return None
+    def _give_up(self, claim: Claim, why: str | None = None) -> None:
+        """Leave a trial that has not ended to whoever takes it next."""
+        self.workplace.audience.trial_paused(claim.number)
+        if why is not None:
+            self.workplace.audience.say(why)
+        claim.release()
 
-    def _run(self, claim: Claim, values: dict[str, Any]) -> Outcome:
-        place, trial = self.workplace, claim.trial
-        directory = place.trial_directory(trial.number)
-        reported = self.handle.trial(trial.number).intermediate_values
-        attempt = Attempt(trial, reported=reported, audience=place.audience, stop=claim.or_lost(self.stop))
-        resumed = (directory / "checkpoints").is_dir()
-        place.audience.trial_started(trial.number, values=values, resumed=resumed)
-        job = place.make_job(self.space.trial_config(values), str(directory), place.card)
-        outcome = as_outcome(place.engine.run(job, observer=attempt, report=attempt.report))
-        if outcome is None:
-            raise TypeError(f"{type(job).__name__} ended with something that is no Outcome")
-        if outcome.error_kind == "user":
-            raise UserError(f"trial {trial.number}: {outcome.error}")
-        if self.stop.asked and outcome.error_kind == "lost":
-            # Whoever asked us to end may have ended the child as well; its checkpoint is good.
-            return Outcome("interrupted", str(directory))
-        return outcome
+    def _retry(self, post: Post, outcome: Outcome, *, deaths: int) -> None:
+        goes_on = History(self.workplace.trial_directory(post.claim.number)).mark() != 0
+        how = "it goes on from its checkpoint" if goes_on else "it starts again"
+        count = f" (retry {deaths} of {self.space.limits.retries})" if deaths else ""
+        self.workplace.audience.say(f"Trial {post.claim.number} | {outcome.error}; {how}{count}")
+        self.workplace.audience.trial_paused(post.claim.number)
+        self._pending.insert(0, _Pending(post.claim, post.values, post.room, looked=True))
+
+    def _tell(self, claim: Claim, verdict: Verdict) -> None:
+        tell(self.handle, claim.trial, verdict)
+        claim.release()
+        self.workplace.audience.trial_ended(claim.number, verdict=verdict, best=best_trial(self.handle))
+        self._count(verdict)
 
     def _count(self, verdict: Verdict) -> None:
         self._refused = self._refused + 1 if verdict.planned else 0
@@ -258,7 +304,8 @@ class Worker:
             )
 
 
-def _make(directory: Path) -> None:
+def _make(workplace: Workplace) -> None:
+    directory = workplace.directory
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

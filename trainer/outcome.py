@@ -13,7 +13,7 @@ Metrics = Mapping[str, float]
 Report = Callable[[int, Metrics], bool]
 
 Status = Literal["completed", "stopped", "interrupted", "oom", "nonfinite", "failed"]
-ErrorKind = Literal["user", "crash", "lost"]
+ErrorKind = Literal["user", "crash", "lost", "timeout", "stalled", "host_memory"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Outcome:
     measures: memory measures taken, in order. oom_events: budget halvings, as recorded.
     paths: name -> path relative to the run's directory. test: scores on the test rows, if read.
     error: one line. error_kind, of a failed run: user (who can mend it), crash (a traceback is in
-    `error.txt`), lost (its process died).
+    `error.txt`), lost (its process died); timeout, stalled, host_memory: it was ended, and why.
     """
 
     status: Status

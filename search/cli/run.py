@@ -43,6 +43,9 @@ class RunFlags:
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Let the CPU play the space's card, with its memory.")
     ] = False
+    jobs: Annotated[
+        str, typer.Option(metavar="N|auto", help="Trials at a time; with 1 the same command repeats itself.")
+    ] = "auto"
     gpu: Annotated[int | None, typer.Option(min=0, help="Use only this GPU, by its number.")] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be searched; start nothing.")
@@ -105,6 +108,7 @@ def _options(flags: RunFlags, settings: dict[str, Any]) -> RunOptions:
         time_s=_seconds(flags.time),
         finish=not flags.no_finish,
         rehearse=flags.rehearse,
+        jobs=_jobs(flags.jobs),
         settings=settings,
     )
 
@@ -131,6 +135,16 @@ def _seconds(text: str | None) -> float | None:
         return None if text is None else seconds(text)
     except ValueError as error:
         raise UserError(f"--time: {error}") from error
+
+
+def _jobs(text: str) -> int | None:
+    from trainer import UserError
+
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"--jobs {text}: write how many trials are to run at a time, or auto")
+    return int(text)
 
 
 def _show(space: Space, *, as_json: bool) -> None:

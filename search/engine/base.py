@@ -50,17 +50,21 @@ class Running(Protocol):
         """What it left in `outcome.json`; without one, an Outcome that says how it died."""
 
 
-class Engine(Protocol):
-    """Where jobs run."""
+class Runner(Protocol):
+    """Where one job at a time runs."""
+
+    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
+        """Run `job` to its end; its result as `outcome.json` has it."""
+
+
+class Engine(Runner, Protocol):
+    """Where jobs run, any number of them side by side."""
 
     def start(self, job: Job) -> Running:
         """Start `job`; whatever outcome an earlier attempt left in its directory is removed first."""
 
     def wait(self, running: Sequence[Running], *, timeout_s: float) -> None:
         """Until one of them (all of this engine) has something to say or has ended, or the time is over."""
-
-    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
-        """Run `job` to its end; its result as `outcome.json` has it."""
 
 
 class Conversation:

@@ -46,9 +46,9 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Found:
-    """What torch finds on this machine: the name of the CUDA device, None without one."""
+    """What torch finds on this machine: the CUDA devices, as cards."""
 
-    cuda: str | None
+    cards: list[CardSpec]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,12 @@ class ProbeJob:
 
     def run(self, observer: Observer, report: Report) -> Found:
         """Look."""
-        import torch
+        from trainer import present_card
 
-        return Found(torch.cuda.get_device_name() if torch.cuda.is_available() else None)
+        cards: list[CardSpec] = []
+        while (card := present_card(len(cards))) is not None:
+            cards.append(card)
+        return Found(cards)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from search.finish.stored import FINAL
 from trainer import dump_config, write_json
 
 if TYPE_CHECKING:
-    from search.worker import Engine
+    from search.engine.base import Runner
     from trainer import CardSpec, Config, Observer, Outcome, Report
 
 #: below `final/`, written before anything else: whose model is being made there
@@ -117,7 +117,7 @@ class FinalJob:
         )
 
 
-def finish(job: FinalJob, *, engine: Engine, observer: Observer) -> Final:
+def finish(job: FinalJob, *, engine: Runner, observer: Observer) -> Final:
     """`job`'s result: what lies there already if it is of the same configuration, else made now.
 
     What was made, or begun, of another configuration is moved aside to `final-of-trial-NNNN`, not deleted.

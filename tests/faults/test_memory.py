@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from search.engine.job import Job
+from search.engine.inline import InlineEngine
 from search.room import RoomBook, Surveyor, survey
 from search.space import load_space
 from search.study import StudyHandle, open_study
@@ -23,7 +22,7 @@ from search.worker import Workplace, search
 from tests.conftest import CommandLine
 from tests.search.fakes import Listener
 from tests.trainer.runs import Watcher, make_config, write_rows
-from trainer import CardSpec, Observer, Outcome, Report, UserError
+from trainer import CardSpec, Outcome, UserError
 from trainer.loop import Loop
 from trainer.memory.virtual import VirtualCard
 from trainer.runner import run
@@ -120,16 +119,6 @@ def test_out_of_memory_in_an_evaluation_makes_its_batches_smaller(tmp_path: Path
     assert {event["where"] for event in outcome.oom_events} == {"evaluation 1"}
 
 
-class HereAndNow:
-    """An engine that runs its jobs in this process."""
-
-    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
-        try:
-            return asdict(job.run(observer, report))
-        except UserError as error:
-            return asdict(Outcome("failed", job.directory, error=str(error), error_kind="user"))
-
-
 def make_study(directory: Path, **settings: Any) -> tuple[StudyHandle, Mapping[str, Any]]:
     """A small study, opened, and the space file's content."""
     for name in ("train", "val"):
@@ -157,7 +146,7 @@ def make_study(directory: Path, **settings: Any) -> tuple[StudyHandle, Mapping[s
 
 
 def searched(handle: StudyHandle, directory: Path, card: CardSpec) -> list[FrozenTrial]:
-    search(handle, workplace=Workplace(directory / "memory", HereAndNow(), Listener(), card))
+    search(handle, workplace=Workplace(directory / "memory", InlineEngine(), Listener(), card))
     return handle.trials()
 
 
@@ -165,7 +154,7 @@ def test_a_study_on_a_card_below_the_weights_is_refused_before_it_starts(tmp_pat
     handle, _ = make_study(tmp_path)
     card = CardSpec("tiny", MIB, virtual=True)
     with pytest.raises(UserError, match=r"tiny cannot hold any of this space.*more than the 1 MiB there are"):
-        survey(handle.space, card="tiny", ask=Surveyor(HereAndNow(), Listener(), card))
+        survey(handle.space, card="tiny", ask=Surveyor(InlineEngine(), Listener(), card))
 
 
 def test_trials_on_a_card_below_the_weights_are_pruned_with_the_gib_they_are_over(tmp_path: Path) -> None:
@@ -237,15 +226,15 @@ def test_two_hundred_trials_under_random_limits_and_losses_never_fail_for_memory
 def one_trial(handle: StudyHandle, directory: Path, card: CardSpec) -> FrozenTrial:
     space = handle.space
     room = survey_or_none(handle, card)
-    rooms = RoomBook(space, room, ask=Surveyor(HereAndNow(), Listener(), card)) if room else None
+    rooms = RoomBook(space, room, ask=Surveyor(InlineEngine(), Listener(), card)) if room else None
     home = directory / f"study-{space.base_config().config.experiment.seed}"
-    place = Workplace(home, HereAndNow(), Listener(), card, rooms=rooms)
+    place = Workplace(home, InlineEngine(), Listener(), card, rooms=rooms)
     search(handle, workplace=place)
     return handle.trials()[0]
 
 
 def survey_or_none(handle: StudyHandle, card: CardSpec) -> Any:
     try:
-        return survey(handle.space, card=card.name, ask=Surveyor(HereAndNow(), Listener(), card))
+        return survey(handle.space, card=card.name, ask=Surveyor(InlineEngine(), Listener(), card))
     except UserError:
         return None

@@ -81,18 +81,42 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_trial_killed_by_sigkill_is_failed_with_the_signal_and_the_next_one_runs(bench: Bench) -> None:
+def test_a_trial_that_always_dies_is_failed_after_its_retries_and_another_takes_its_place(
+    bench: Bench,
+) -> None:
     def make(directory: str) -> Scripted:
         return Scripted(directory, after=end_by_signal if directory.endswith("0") else None)
 
-    assert bench.search(make, text=TWO).trials == {"fail": 1, "complete": 1}
+    assert bench.search(make, text=TWO + "limits: {retries: 1}\n").trials == {"fail": 1, "complete": 2}
+    assert [number for number, _ in bench.listener.started] == [0, 0, 0, 1, 2]
     killed = bench.trials()[0]
     assert killed.user_attrs["cause"] == "worker_lost"
-    assert killed.user_attrs["error"] == "killed by signal 9 (out of host memory?)"
+    assert killed.user_attrs["error"].startswith("killed by signal 9 (SIGKILL; it held ")
+    assert bench.steps(0) == [1, 2]
+
+
+def test_a_trial_that_is_killed_goes_on_from_its_checkpoint_and_ends_as_if_it_had_not_been(
+    bench: Bench,
+) -> None:
+    bench.search(partial(Scripted, values=(0.4, 0.6, 0.7), kill_after=2), text=ONE)
+    assert bench.listener.started == [(0, False), (0, True)]
+    assert bench.steps(0) == [1, 2, 3]
+    (trial,) = bench.trials()
+    assert trial.value == 0.7
+    assert trial.intermediate_values == {1: 0.4, 2: 0.6, 3: 0.7}
+    assert trial.user_attrs["attempts"] == 2
+    assert "it goes on from its checkpoint" in "\n".join(bench.listener.lines)
+
+
+def test_deaths_after_progress_do_not_use_up_the_retries(bench: Bench) -> None:
+    text = ONE + "limits: {retries: 0}\n"
+    with_one = partial(Scripted, values=(0.4, 0.6, 0.7), kill_after=1)
+    assert bench.search(with_one, text=text).trials == {"complete": 1}
 
 
 def test_an_exception_keeps_its_traceback_in_the_directory_of_the_trial(bench: Bench) -> None:
-    bench.search(partial(Scripted, after=end_by_exception), text=ONE)
+    with pytest.raises(TooManyFailures):
+        bench.search(partial(Scripted, after=end_by_exception), text=ONE)
     assert bench.trials()[0].state == TrialState.FAIL
     trace = (bench.directory / "trial-0000" / "error.txt").read_text()
     assert trace.startswith("Traceback")
@@ -184,10 +208,14 @@ def test_a_trial_taken_before_it_was_asked_for_its_values_is_completed(bench: Be
 
 def test_a_running_trial_whose_worker_lives_is_left_alone(bench: Bench) -> None:
     directory = leave_running(bench)
+    searching = Thread(target=bench.search, args=(Scripted,), kwargs={"text": TWO})
     with FileLock(directory / ".worker.lock"):
-        bench.search(Scripted, text=TWO)
-    assert [number for number, _ in bench.listener.started] == [1]
-    assert bench.trials()[0].state == TrialState.RUNNING
+        searching.start()
+        wait_until(lambda: "Waiting for the trials of another worker" in bench.listener.lines)
+        assert [number for number, _ in bench.listener.started] == [1]
+        assert bench.trials()[0].state == TrialState.RUNNING
+    searching.join(timeout=60)
+    assert [number for number, _ in bench.listener.started] == [1, 0]
 
 
 @pytest.mark.slow
@@ -204,7 +232,7 @@ def test_two_workers_at_once_share_a_study_without_running_anything_twice(bench:
 def test_failures_of_a_study_that_was_stopped_do_not_stop_it_again(bench: Bench) -> None:
     with pytest.raises(TooManyFailures):
         bench.search(partial(Scripted, after=end_by_exception))
-    assert bench.search(Scripted).trials == {"fail": 3, "complete": 1}
+    assert bench.search(Scripted).trials == {"fail": 3, "complete": 4}
 
 
 def test_a_worker_takes_no_trial_while_another_one_counts_them(bench: Bench) -> None:

@@ -56,7 +56,7 @@ class Scripted:
 
     Every evaluation made, over all attempts, is a line of `steps.log`. waits: hang after the values
     until interrupted, the first time. says: a line, after the values. after: called at the end, in the
-    child. terminate_after: send itself SIGTERM after that evaluation, the first time.
+    child. terminate_after, kill_after: send itself SIGTERM or SIGKILL after that evaluation, the first time.
     """
 
     directory: str
@@ -67,6 +67,7 @@ class Scripted:
     seconds: float = 0.5
     says: str | None = None
     terminate_after: int | None = None
+    kill_after: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -88,6 +89,8 @@ class Scripted:
                 return self._end("stopped", done=step)
             if first == 0 and step == self.terminate_after:
                 os.kill(os.getpid(), signal.SIGTERM)
+            if first == 0 and step == self.kill_after:
+                os.kill(os.getpid(), signal.SIGKILL)
         if self.waits and first == 0:
             observer.say("waiting")
             while not observer.interrupted():
@@ -131,7 +134,10 @@ class Listener:
         """Keep which, and whether it goes on from a checkpoint."""
         self.started.append((number, resumed))
 
-    def progress(self, done: int, total: int, status: str) -> None:
+    def progress(self, done: int, total: int, status: str, *, number: int | None = None) -> None:
+        """Not of interest here."""
+
+    def trial_paused(self, number: int) -> None:
         """Not of interest here."""
 
     def evaluated(self, number: int, *, step: int, metrics: Metrics) -> None:

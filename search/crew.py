@@ -1,0 +1,196 @@
+"""The trials that run now: started on seats, listened to, watched for hangs, and seen out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.attempt import Attempt
+from search.engine.base import Conversation, Engine
+from search.engine.child import OUTCOME
+from search.history import History
+from search.interruption import Stop
+from search.methods import derived_seed
+from search.ownership import Claim
+from search.seats import GUESSED_BYTES, SPARE_BYTES, Seat
+from search.study import StudyHandle
+from search.telling import repeat_index
+from search.verdict import as_outcome
+from search.workplace import Workplace
+from trainer import Outcome, Room, show_size, write_json
+
+if TYPE_CHECKING:
+    from trainer import Config
+
+#: how often memory is looked at
+_MEMORY_S = 1.0
+
+
+@dataclass
+class Post:
+    """A trial that runs. began, heard: on the workplace's clock; before_s: of earlier attempts.
+
+    overdue: why the supervisor ended it. peak_bytes: host memory it was seen to hold.
+    """
+
+    claim: Claim
+    values: dict[str, Any]
+    room: Room | None
+    seat: Seat
+    talk: Conversation
+    began: float
+    heard: float
+    before_s: float = 0.0
+    overdue: str | None = None
+    peak_bytes: int = 0
+    held_bytes: int = 0
+
+    def seconds(self, now: float) -> float:
+        """Of this attempt."""
+        return now - self.began
+
+
+class Crew:
+    """The trials of one worker that run side by side."""
+
+    def __init__(self, handle: StudyHandle, workplace: Workplace, stop: Stop) -> None:
+        self.posts: list[Post] = []
+        self._handle = handle
+        self._workplace = workplace
+        self._engine: Engine = workplace.engine
+        self._limits = handle.space.limits
+        self._stop = stop
+        self._peak_bytes = 0
+        self._memory_at = float("-inf")
+        self._memory = workplace.host.memory()
+        self._said_full = False
+
+    def start(self, claim: Claim, values: dict[str, Any], *, room: Room | None) -> bool:
+        """Start a trial; False while there is no seat for it."""
+        place = self._workplace
+        seat = place.seats.take(room)
+        if seat is None:
+            return False
+        directory = place.trial_directory(claim.number)
+        history = History(directory)
+        reported = self._handle.trial(claim.number).intermediate_values
+        attempt = Attempt(
+            claim.trial, reported=reported, audience=place.audience, stop=claim.or_lost(self._stop)
+        )
+        place.audience.trial_started(claim.number, values=values, resumed=history.mark() != 0)
+        before_s = history.spent_s
+        at = seat if seat.card else Seat(place.card, seat.threads)
+        running = self._engine.start(place.make_job(self._config(claim, values), str(directory), at))
+        history.begin(pid=running.pid)
+        now = place.clock()
+        talk = Conversation(running, observer=attempt, report=attempt.report)
+        self.posts.append(Post(claim, values, room, seat, talk, began=now, heard=now, before_s=before_s))
+        return True
+
+    def wait(self, timeout_s: float) -> list[Post]:
+        """Listen for at most `timeout_s` to whoever has something to say; the trials that have ended."""
+        if not self.posts:
+            return []
+        self._engine.wait([post.talk.running for post in self.posts], timeout_s=timeout_s)
+        for post in self.posts:
+            if post.talk.pump():
+                post.heard = self._workplace.clock()
+            self._end_overdue(post)
+        self._look_at_memory()
+        return [post for post in self.posts if post.talk.running.ended]
+
+    def ended(self, post: Post) -> Outcome:
+        """See a trial out that has ended: its outcome, and its seat for the next one.
+
+        Raises:
+            TypeError: its job left no Outcome, which is a fault of ours.
+        """
+        with post.talk.running as running:
+            found = as_outcome(running.result())
+        self.posts.remove(post)
+        self._workplace.seats.give_back(post.seat)
+        if found is None:
+            raise TypeError(f"the job of trial {post.claim.number} ended with something that is no Outcome")
+        return self._explained(found, post)
+
+    def host_has_room(self) -> bool:
+        """May another trial start without pushing the machine over? Says so, once, while it may not.
+
+        The first of all is let in on trust: only trials that ran have shown what they need.
+        """
+        if not self.posts and not self._peak_bytes:
+            return True
+        needed = self._peak_bytes or GUESSED_BYTES
+        growing = sum(max(0, needed - post.held_bytes) for post in self.posts)
+        available = self._workplace.host.memory().available_bytes
+        if available - growing - needed >= SPARE_BYTES:
+            self._said_full = False
+            return True
+        if not self._said_full:
+            self._said_full = True
+            free = f"{show_size(max(0, available - growing))} are to be had"
+            self._workplace.audience.say(
+                f"Waiting for host memory: a trial needs {show_size(needed)}, {free}, of which "
+                f"{show_size(SPARE_BYTES)} stay free"
+            )
+        return False
+
+    def _config(self, claim: Claim, values: dict[str, Any]) -> Config:
+        """A repeat of values is trained with a seed of its own: the same one would give the same again."""
+        space = self._handle.space
+        index = repeat_index(self._handle, claim.trial) if space.repeats > 1 else 0
+        if not index:
+            return space.trial_config(values)
+        seed = derived_seed(space.base_config().config.experiment.seed, index)
+        return space.trial_config({**values, "experiment.seed": seed})
+
+    def _end_overdue(self, post: Post) -> None:
+        """End a trial that is over its time, or from which nothing was heard for too long."""
+        if post.overdue or self._stop.asked or post.talk.running.ended:
+            return
+        now = self._workplace.clock()
+        limits = self._limits
+        if limits.trial_timeout_s is not None and post.before_s + now - post.began >= limits.trial_timeout_s:
+            post.overdue = "timeout"
+        elif limits.stall_timeout_s is not None and now - post.heard >= limits.stall_timeout_s:
+            post.overdue = "stalled"
+        if post.overdue:
+            post.talk.running.kill()
+
+    def _explained(self, outcome: Outcome, post: Post) -> Outcome:
+        """The outcome of a trial whose process left none, with what the supervisor knows of its end."""
+        if outcome.error_kind != "lost":
+            return outcome
+        if post.overdue == "timeout":
+            late = f"ended after limits.trial_timeout: {self._limits.trial_timeout_s:.0f} s"
+            seconds = post.before_s + post.seconds(self._workplace.clock())
+            told = replace(outcome, error=late, error_kind="timeout", seconds=seconds)
+            write_json(Path(told.directory) / OUTCOME, asdict(told))
+            return told
+        if post.overdue == "stalled":
+            silent = f"ended after {self._limits.stall_timeout_s:.0f} s without progress"
+            return replace(outcome, error=f"{silent} (limits.stall_timeout)", error_kind="stalled")
+        return self._of_memory(outcome, post)
+
+    def _of_memory(self, outcome: Outcome, post: Post) -> Outcome:
+        """SIGKILL comes from the kernel when memory runs out, or from a person: what was seen tells which."""
+        if outcome.error is None or "signal 9" not in outcome.error:
+            return outcome
+        seen = f"it held {show_size(post.held_bytes)}, {show_size(self._memory.available_bytes)} were left"
+        short = self._memory.available_bytes < max(SPARE_BYTES, self._memory.total_bytes // 20)
+        if short:
+            return replace(outcome, error=f"out of host memory ({seen})", error_kind="host_memory")
+        return replace(outcome, error=f"killed by signal 9 (SIGKILL; {seen})")
+
+    def _look_at_memory(self) -> None:
+        now = self._workplace.clock()
+        if now - self._memory_at < _MEMORY_S:
+            return
+        self._memory_at = now
+        self._memory = self._workplace.host.memory()
+        for post in self.posts:
+            pid = post.talk.running.pid
+            held = None if pid is None else self._workplace.host.resident_bytes(pid)
+            post.held_bytes = held or post.held_bytes
+            self._peak_bytes = max(self._peak_bytes, post.held_bytes)

@@ -1,0 +1,82 @@
+"""The attempts at one trial, in `attempts.jsonl` of its directory: when each began and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+ATTEMPTS = "attempts.jsonl"
+#: an attempt that ended so counts against the retries, unless it left a newer checkpoint
+DIED = "died"
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known of the attempts at the trial in `directory`."""
+
+    directory: Path
+
+    def begin(self, *, pid: int | None) -> None:
+        """Another attempt begins."""
+        self._append({"began": _now(), "pid": pid, "mark": self.mark()})
+
+    def end(self, how: str, *, seconds: float, cause: str | None = None) -> None:
+        """The attempt ended; `how`: its status, or `DIED`."""
+        begun = [record.get("mark") for record in self._records() if "began" in record]
+        further = self.mark() not in (0, *begun[-1:])
+        said = {"cause": cause} if cause else {}
+        self._append({"ended": _now(), "how": how, "seconds": round(seconds, 3), "further": further, **said})
+
+    @property
+    def attempts(self) -> int:
+        """How many were begun."""
+        return sum("began" in record for record in self._records())
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds all attempts took whose end was seen."""
+        return sum(float(record.get("seconds", 0.0)) for record in self._records())
+
+    def deaths(self) -> int:
+        """Attempts in a row, up to the last, that died without leaving a newer checkpoint behind."""
+        ends = [record for record in self._records() if "how" in record]
+        vain = takewhile(lambda record: record["how"] == DIED and not record.get("further"), reversed(ends))
+        return sum(1 for _ in vain)
+
+    def mark(self) -> int:
+        """Tells a newer checkpoint from an older one; 0: there is none."""
+        found = (self.directory / "checkpoints").glob("[!.]*")
+        return max((path.stat().st_mtime_ns for path in found), default=0)
+
+    def _records(self) -> list[dict[str, Any]]:
+        try:
+            lines = (self.directory / ATTEMPTS).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return [record for record in map(_parsed, lines) if record is not None]
+
+    def _append(self, record: dict[str, Any]) -> None:
+        path = self.directory / ATTEMPTS
+        # A line that a crash tore is closed first: it must not swallow the next one.
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(("\n" if torn else "") + json.dumps(record) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

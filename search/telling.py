@@ -1,0 +1,66 @@
+"""What a study is told of a trial, and what it has been told so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.verdict import repeat
+
+if TYPE_CHECKING:
+    from search.study import StudyHandle
+    from search.verdict import Verdict
+
+#: user attribute: which training of its values a trial is, where there are several
+REPEAT = "repeat"
+
+
+def tell(handle: StudyHandle, trial: Trial, verdict: Verdict) -> None:
+    """Write a verdict into the study: reports, constraints, few and short attributes, then the state."""
+    stored = handle.trial(trial.number)
+    for step, value in verdict.intermediate.items():
+        if step not in stored.intermediate_values:
+            trial.report(value, step)
+    for key, violation in verdict.constraints.items():
+        # A worker that died while telling may have set it; the first value of a key stays.
+        if key not in stored.constraints:
+            trial.set_constraint(key, violation)
+    for key, value in verdict.attributes().items():
+        trial.set_user_attr(key, value)
+    handle.study.tell(trial, verdict.value, state=verdict.state)
+
+
+def count_states(handle: StudyHandle) -> dict[str, int]:
+    """Trials of the study by state, lower case; states without trials are left out."""
+    return dict(Counter(trial.state.name.lower() for trial in handle.trials()))
+
+
+def twin(handle: StudyHandle, trial: Trial, *, repeats: int) -> Verdict | int | None:
+    """Whether a trial's values need no further training.
+
+    A verdict: they were trained `repeats` times, and this is what came of it the first time. A number: that
+    many times they are trained now or were before, and an earlier trial is still running: wait. None: train.
+    """
+    alike = _alike(handle, trial)
+    told = [verdict for verdict in map(repeat, alike) if verdict is not None]
+    if len(told) >= repeats:
+        return told[0]
+    running = sum(earlier.state == TrialState.RUNNING for earlier in alike)
+    return running if running and len(told) + running >= repeats else None
+
+
+def repeat_index(handle: StudyHandle, trial: Trial) -> int:
+    """Which training of its values a trial is, from 0; kept with the trial, for its later attempts."""
+    known = trial.user_attrs.get(REPEAT)
+    if known is None:
+        known = sum(earlier.state != TrialState.FAIL for earlier in _alike(handle, trial))
+        trial.set_user_attr(REPEAT, known)
+    return int(known)
+
+
+def _alike(handle: StudyHandle, trial: Trial) -> list[FrozenTrial]:
+    """Earlier trials with the same values."""
+    params = trial.params
+    return [one for one in handle.trials() if one.number < trial.number and one.params == params]
