@@ -80,8 +80,16 @@ def study_status(storage_url: str, *, name: str | None = None) -> StudyStatus:
     """
     quiet_optuna()
     with storage_errors(storage_url):
-        study = _only_study(open_existing(storage_url), name=name, where=masked(storage_url))
-        return status_of(study, storage=masked(storage_url))
+        return status_of(load_only_study(storage_url, name=name), storage=masked(storage_url))
+
+
+def load_only_study(storage_url: str, *, name: str | None = None) -> Study:
+    """The study at `storage_url`; `name` where the storage holds several. Call it in `storage_errors`.
+
+    Raises:
+        UserError: no such storage or study, or several and no name.
+    """
+    return _only_study(open_existing(storage_url), name=name, where=masked(storage_url))
 
 
 def locate_study(name_or_path: str, studies_dir: Path) -> str:

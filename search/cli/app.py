@@ -18,6 +18,7 @@ from search.cli import (
     fit,
     init,
     predict,
+    report,
     retrain,
     run,
     status,
@@ -40,7 +41,7 @@ def build_app() -> typer.Typer:
         "Find the best hyperparameters for a Chinese text classifier on a small GPU.", completion=True
     )
     app.callback()(_top)
-    for module in (run, train, fit, predict, status, dashboard, retrain, export, init, doctor):
+    for module in (run, train, fit, predict, status, report, dashboard, retrain, export, init, doctor):
         add_command(app, module.COMMAND)
     app.add_typer(_data_app(), name="data")
     app.add_typer(_study_app(), name="study")

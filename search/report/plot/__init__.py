@@ -1,0 +1,1 @@
+"""Charts as plain data: positions in percent and paths, which a template makes visible."""
