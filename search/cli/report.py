@@ -25,7 +25,9 @@ class ReportFlags:
     ] = None
     md: Annotated[bool, typer.Option("--md", help="Markdown, on stdout unless --to is given.")] = False
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
-    lang: Annotated[str, typer.Option(help="Language of the page: en or zh-TW.")] = "en"
+    lang: Annotated[
+        str | None, typer.Option(help="Language of the page: en or zh-TW. Without it that of messages.")
+    ] = None
     no_texts: Annotated[
         bool, typer.Option("--no-texts", help="Show no texts of the test rows (error examples).")
     ] = False
@@ -37,12 +39,13 @@ def report(flags: ReportFlags) -> None:
 
     The answer first; then the search, memory, the best configuration, errors. Works while it runs.
     """
+    from search.language import current
     from search.report.words import words_in
     from trainer import UserError
 
     if flags.md and flags.json:
         raise UserError("--md and --json exclude each other; the page is HTML without either")
-    words = words_in(flags.lang)
+    words = words_in(flags.lang or current())
     with clean_stdout(flags.json or flags.md):
         from search.report.gather import gather
         from search.status import locate_study
