@@ -20,6 +20,7 @@ from trainer import Outcome, UserError, write_json, write_text
 
 if TYPE_CHECKING:
     from search.engine.job import FromChild, FromParent
+    from trainer import Observer, Report
 
 OUTCOME = "outcome.json"
 ERROR = "error.txt"
@@ -109,13 +110,14 @@ def main(job: Job, connection: Connection) -> None:
     directory = Path(job.directory)
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / CHILD_LOCK):
-        write_json(directory / OUTCOME, finite(_result(job, line)))
+        write_json(directory / OUTCOME, finite(outcome_of(job, line, line.report)))
 
 
-def _result(job: Job, line: Line) -> dict[str, Any]:
+def outcome_of(job: Job, observer: Observer, report: Report) -> dict[str, Any]:
+    """Run `job`; what it came to as a dict, whatever happens. A traceback is left in `error.txt`."""
     (Path(job.directory) / ERROR).unlink(missing_ok=True)
     try:
-        return asdict(job.run(line, line.report))
+        return asdict(job.run(observer, report))
     except UserError as error:
         return asdict(Outcome("failed", job.directory, error=str(error), error_kind="user"))
     except Exception as error:  # noqa: BLE001  # the boundary of the process: the trace is kept, the parent told

@@ -1,0 +1,81 @@
+"""A Ray cluster on this machine: what it does as every engine does, and what only a cluster can do."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.engine.ray import Needs, RayEngine
+from tests.search.engine.contract import EngineContract, Watcher
+from tests.search.fakes import Scripted
+from trainer import UserError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes, of which the second alone has `memory` enough for what asks for a lot."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    cluster_utils = importlib.import_module("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "memory": 2**30})
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ray_engine(cluster: Any) -> Iterator[RayEngine]:
+    with RayEngine(address=cluster.address) as engine:
+        yield engine
+
+
+class TestRay(EngineContract):
+    @pytest.fixture
+    def engine(self, ray_engine: RayEngine) -> RayEngine:
+        return ray_engine
+
+
+def test_a_node_that_dies_loses_no_job(cluster: Any, ray_engine: RayEngine, tmp_path: Path) -> None:
+    node = cluster.add_node(num_cpus=1, memory=8 * 2**30)
+    ray_engine.needs = lambda _job: Needs(memory_bytes=4 * 2**30)
+
+    class Killer(Watcher):
+        """Takes the node away while the job runs on it, and brings another."""
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+            if len(self.lines) == 1:
+                cluster.remove_node(node, allow_graceful=False)
+                cluster.add_node(num_cpus=1, memory=8 * 2**30)
+
+    watcher = Killer()
+    result = ray_engine.run(
+        Scripted(str(tmp_path), values=(0.5, 0.6), waits=True), observer=watcher, report=watcher.report
+    )
+    ray_engine.needs = lambda _job: Needs()
+    assert result["status"] == "completed", result["error"]
+    assert [step for step, _ in watcher.reports] == [1, 2]
+    assert (tmp_path / "steps.log").read_text().split() == ["1", "2"]
+
+
+def test_a_job_that_no_node_can_hold_is_refused(ray_engine: RayEngine, tmp_path: Path) -> None:
+    ray_engine.needs = lambda _job: Needs(gpus=0.5)
+    with pytest.raises(UserError, match=r"no node of the Ray cluster has 1 CPU, 0.5 GPU for trial-0007"):
+        ray_engine.start(Scripted(str(tmp_path / "trial-0007")))
+    ray_engine.needs = lambda _job: Needs()
+
+
+def test_slots_are_what_the_nodes_hold_one_by_one(ray_engine: RayEngine) -> None:
+    assert ray_engine.slots(Needs(memory_bytes=2**29)) >= 2
+    assert ray_engine.slots(Needs(cpus=50)) == 0
+
+
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'cp-search\[ray\]'"):
+        RayEngine()
