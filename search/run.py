@@ -183,7 +183,9 @@ def _survey(space: Space, table: _Table, *, ask: Ask, say: Callable[[str], None]
     """What of the space the card can hold, said in a few lines; None without a card."""
     if table.name is None:
         return None
-    say(f"Planning what {table.name} can hold of the space")
+    assumed = table.planned is not None and table.planned.assumed and table.planned.reserved_bytes
+    beside = f", with {show_size(assumed)} assumed for CUDA itself (card.context)" if assumed else ""
+    say(f"Planning what {table.name} can hold of the space{beside}")
     room = survey(space, card=table.name, ask=ask)
     for line in room.lines(space):
         say(line)
@@ -194,7 +196,7 @@ def _wanted(choice: CardChoice | None) -> CardSpec | None:
     """The card the space names; a memory size decides over what is known of the name."""
     if choice is None or not (choice.memory or choice.name):
         return None
-    spec = parse_card(choice.memory or choice.name or "", virtual=choice.virtual)
+    spec = parse_card(choice.memory or choice.name or "", virtual=choice.virtual, context=choice.context)
     return replace(spec, name=" ".join(filter(None, (choice.name, choice.memory))))
 
 

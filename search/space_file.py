@@ -21,6 +21,7 @@ class CardChoice(Section):
 
     name: str | None = Field(None, min_length=1)
     memory: str | None = Field(None, min_length=1)
+    context: str | None = Field(None, min_length=1)
     virtual: bool = False
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainer.data.splits import RowSet, read_rows
 from trainer.layout import Layout, laid_out, spec_of
-from trainer.memory.card import present_card, show_size
+from trainer.memory.card import show_size
 from trainer.memory.fitting import Shape, Verdict
 from trainer.memory.request import encoder_json
 from trainer.model.source import is_builtin
@@ -55,7 +55,10 @@ def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[
     Raises:
         UserError: data or model of a configuration cannot be used.
     """
-    present = None if card and card.virtual else present_card(card.index or 0 if card else 0)
+    # Imports torch: a `Room` is looked at where none is wanted; only making one needs it.
+    from trainer.memory.context import measured_card
+
+    present = None if card and card.virtual else measured_card(card.index or 0 if card else 0)
     spec = spec_of(card, present) or card
     if spec is None:
         raise ValueError("no card is named and there is no CUDA device")
@@ -85,7 +88,6 @@ class _Shapes:
         self._vocabularies: dict[str, int] = {}
 
     def shape(self, config: Config) -> Shape:
-        # A `Room` is looked at where no torch is wanted; only making one needs it.
         from trainer.model.build import can_checkpoint, encoder_config, require_checkpointing
 
         rows = self._rows_of(config)

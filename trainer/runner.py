@@ -22,7 +22,8 @@ from trainer.journal import Journal, tokenising
 from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop, Parts
 from trainer.loss import MultiTaskLoss, class_weights
-from trainer.memory.card import Card, open_card, present_card
+from trainer.memory.card import Card, open_card
+from trainer.memory.context import measured_card
 from trainer.memory.foreign import classified
 from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
@@ -60,7 +61,8 @@ def run(
         CallbackFailed: a user callback raised.
     """
     ready = prepare(config)
-    layout = lay_out(ready, spec=spec_of(card, present_card(card.index or 0 if card else 0)))
+    present = None if card and card.virtual else measured_card(card.index or 0 if card else 0)
+    layout = lay_out(ready, spec=spec_of(card, present))
     config = layout.config
     precision_for(config, layout.device)  # a GPU that lacks it is said before anything is written
     experiment = Experiment(directory or new_directory(config, now=datetime.now()), config)
@@ -70,7 +72,7 @@ def run(
     level = config.experiment.log_level
     with (
         Journal(experiment.log, level=level, observer=observer or Silent()) as journal,
-        open_card(card) as opened,
+        open_card(card, present=present) as opened,
     ):
         # Who takes reports is running many of these, and says it once for all.
         for line in unheeded_settings(ready.config, device=layout.device) if report is None else ():

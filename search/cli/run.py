@@ -84,7 +84,7 @@ def _limits(space: Space, flags: RunFlags) -> Limits:
     card = rehearsed(space) if flags.rehearse else space.card
     if card is None:
         return Limits(gpu=flags.gpu)
-    return Limits(gpu=flags.gpu, card=card.memory or card.name, rehearse=card.virtual)
+    return Limits(gpu=flags.gpu, card=card.memory or card.name, context=card.context, rehearse=card.virtual)
 
 
 def _search(space: Space, flags: RunFlags, *, settings: dict[str, Any]) -> None:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use: one GPU by its number; the memory of a card; the CPU in that card's place.
+    """What a run may use: one GPU; the memory of a card, and what CUDA takes of it; the CPU in its place.
 
     A card that is not here, and that the CPU does not play, is planned for and limits nothing.
     """
 
     gpu: int | None = None
     card: str | None = None
+    context: str | None = None
     rehearse: bool = False
 
 
@@ -59,7 +60,7 @@ def _run(config: Config, *, limits: Limits) -> Outcome:
     from search.cli.observer import watch
     from trainer import parse_card, present_card, run
 
-    card = parse_card(limits.card, virtual=limits.rehearse) if limits.card else None
+    card = parse_card(limits.card, virtual=limits.rehearse, context=limits.context) if limits.card else None
     if card is not None and not card.virtual and present_card() is None:
         typer.echo(_planned(config, card), err=True)
     with watch() as observer:

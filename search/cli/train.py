@@ -57,6 +57,7 @@ class TrainFlags:
     output_dir: Annotated[str | None, typer.Option(help="Parent of the experiment directory.")] = None
     set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help=SET_HELP)] = field(default_factory=list)
     card: Annotated[str | None, typer.Option(help="Memory to stay within: 4GiB, or rtx3050.")] = None
+    context: Annotated[str | None, typer.Option(help="What CUDA takes of --card, as in 500MiB.")] = None
     rehearse: Annotated[bool, typer.Option("--rehearse", help="Let the CPU play the --card.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the configuration; start nothing.")] = (
         False
@@ -77,7 +78,7 @@ def train(flags: TrainFlags) -> None:
         return
     for note in resolved.notes:
         typer.echo(note, err=True)
-    limits = Limits(gpu=flags.gpu, card=flags.card, rehearse=flags.rehearse)
+    limits = Limits(gpu=flags.gpu, card=flags.card, context=flags.context, rehearse=flags.rehearse)
     train_config(resolved.config, limits=limits, as_json=flags.json)
 
 
@@ -86,6 +87,10 @@ def _resolve(flags: TrainFlags) -> Resolved:
 
     if flags.rehearse and flags.card is None:
         raise UserError("--rehearse: which card should the CPU play? Name it, as in --card 4GiB")
+    if flags.context is not None and flags.card is None:
+        raise UserError(
+            "--context: of which card? Name it, as in --card 4GiB; a GPU that is here is measured"
+        )
     named = {key: getattr(flags, flag) for flag, key in _KEY_OF.items()}
     overrides = read_settings(flags.set, flags=named)
     return load_config(template=flags.template, file=flags.config, overrides=overrides)

@@ -6,7 +6,7 @@ import gc
 import re
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,14 +119,20 @@ class Card(ABC):
         return None
 
 
-def parse_card(text: str, *, virtual: bool = False) -> CardSpec:
+def parse_card(text: str, *, virtual: bool = False, context: str | None = None) -> CardSpec:
     """The card that `text` names: a size ("4GiB", at least with its unit) or a name from cards.yaml.
 
     Of a size from 1 GiB up the assumed CUDA context is taken off; a smaller one is the tensors' alone.
+    context: what CUDA itself takes, where it is known better ("500MiB").
 
     Raises:
-        UserError: neither a size nor a known card.
+        UserError: neither a size nor a known card, or a context that is no size or leaves nothing.
     """
+    card = _named(text, virtual=virtual)
+    return card if context is None else with_context(card, context)
+
+
+def _named(text: str, *, virtual: bool) -> CardSpec:
     cards = known_cards()
     index = None if virtual else 0
     if found := cards.get(text.strip().casefold()):
@@ -153,16 +159,32 @@ def present_card(index: int = 0) -> CardSpec | None:
     return CardSpec(str(properties.name), total - context, context, index=index, assumed=assumed)
 
 
-def open_card(spec: CardSpec | None) -> Card:
+def with_context(card: CardSpec, text: str) -> CardSpec:
+    """`card` whose CUDA context takes `text` ("500MiB", "0"), as a person measured it.
+
+    Raises:
+        UserError: no size, or larger than the card.
+    """
+    taken = 0 if text.strip() == "0" else _size(text)
+    if taken is None:
+        raise UserError(f"context {text}: write a size with its unit, as in 500MiB")
+    if taken >= card.total_bytes:
+        raise UserError(f"context {text}: nothing is left of {card.name}; write what CUDA itself takes")
+    limit = card.total_bytes - taken
+    return replace(card, limit_bytes=limit, reserved_bytes=taken, assumed=False)
+
+
+def open_card(spec: CardSpec | None, *, present: CardSpec | None = None) -> Card:
     """The live card for `spec`; None: the CUDA device if there is one, else the CPU without a limit.
 
-    A spec that is not virtual caps the CUDA device where there is one; without a GPU nothing is capped.
+    present: that device, if its context has been measured (`measured_card`). A spec that is not virtual caps
+    the CUDA device where there is one; without a GPU nothing is capped.
     """
     if spec is not None and spec.virtual:
         from trainer.memory.virtual import VirtualCard
 
         return VirtualCard(spec)
-    present = present_card(spec.index or 0 if spec else 0)
+    present = present or present_card(spec.index or 0 if spec else 0)
     if present is None:
         from trainer.memory.host import HostCard
 

@@ -10,7 +10,7 @@ from trainer.config.yaml import closest
 from trainer.data.splits import cache_directory
 from trainer.errors import ConfigError, Problem, UserError
 from trainer.memory.calibration import Calibration, calibration_key
-from trainer.memory.card import known_cards, parse_card, present_card
+from trainer.memory.card import known_cards, parse_card, with_context
 from trainer.memory.encoders import encoder_shape, longest_text, with_dropout
 from trainer.memory.fit_table import ALWAYS, NEVER, PLAIN, FitQuestion, Way, fit_table, ways_of
 from trainer.memory.fitting import SMALL_CARD_BYTES, SMALL_CARD_MICRO_BATCH
@@ -75,23 +75,20 @@ def plan_fit(
 
 
 def planned_card(name: str | None, *, context: str | None = None) -> CardSpec:
-    """The card called `name` (None: the GPU of this machine), with a CUDA context of another size if given.
+    """The card called `name` (None: the GPU here, measured), with a context of another size if given.
 
     Raises:
         UserError: no such card, no GPU, or a context that is no size or larger than the card.
     """
-    card = parse_card(name) if name is not None else present_card()
+    if name is not None:
+        return parse_card(name, context=context)
+    # Imports torch, which a plan from the cache for a named card can do without.
+    from trainer.memory.context import measured_card
+
+    card = measured_card()
     if card is None:
         raise UserError(f"there is no GPU here; name a card with --card, a size (4GiB) or one of {_cards()}")
-    if context is None:
-        return card
-    taken = 0 if context.strip() == "0" else _size(context)
-    if taken is None:
-        raise UserError(f"--context {context}: write a size with its unit, as in 500MiB")
-    if taken >= card.total_bytes:
-        raise UserError(f"--context {context}: nothing is left of {card.name}; write what CUDA itself takes")
-    limit = card.total_bytes - taken
-    return replace(card, limit_bytes=limit, reserved_bytes=taken, assumed=False)
+    return card if context is None else with_context(card, context)
 
 
 def fit_question(resolved: Resolved, *, card: CardSpec, options: FitOptions) -> FitQuestion:
@@ -125,16 +122,6 @@ def plans_cache(config: Config) -> Path:
 def asks_for(resolved: Resolved, *keys: str) -> bool:
     """True if a template, a file or a flag set one of `keys`."""
     return any(resolved.origins[key] != "default" for key in keys)
-
-
-def _size(text: str) -> int | None:
-    """Bytes of a size such as 500MiB; None: it is none. A card's name is no size."""
-    if text.strip().casefold() in known_cards():
-        return None
-    try:
-        return parse_card(text).total_bytes
-    except UserError:
-        return None
 
 
 def _cards() -> str:
