@@ -29,13 +29,17 @@ class Calibration:
         """What to multiply a plan by: 1 to `LARGEST`."""
         return min(LARGEST, max(1.0, self._ratios().get(key, 1.0)))
 
+    def knows(self, key: str) -> bool:
+        """True if a run of this kind was ever measured."""
+        return key in self._ratios()
+
     def learn(self, key: str, *, predicted_bytes: int, measured_bytes: int) -> float:
         """Remember a run; `predicted_bytes` before any calibration. Returns the ratio."""
         ratio = measured_bytes / predicted_bytes
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock"):
             ratios = self._ratios()
-            if ratio > ratios.get(key, 1.0):
+            if ratio > ratios.get(key, 0.0):
                 write_json(self.path, {**ratios, key: round(ratio, 4)})
         return ratio
 

@@ -222,8 +222,25 @@ def _accumulates_below(resolved: Resolved, options: FitOptions) -> int:
 
 
 def _calibration(config: Config, card: CardSpec, request: PlanRequest) -> float:
-    key = calibration_key(device="cuda", card=card.name, precision=request.precision)
-    return Calibration(plans_cache(config) / "calibration.json").factor(key)
+    return _measured(config).factor(_key(card, request))
+
+
+def _calibrated(config: Config, question: FitQuestion) -> str:
+    card, request, factor = question.card, question.request, question.calibration
+    runs = f"{request.precision} runs on {card.name}"
+    if not _measured(config).knows(_key(card, request)):
+        return f"calibration: none yet, no {runs} were measured"
+    if factor == 1:
+        return f"calibration: 1.00, {runs} took no more than was planned"
+    return f"calibration: {factor:.2f}, {runs} took up to that share of their plan; the need is raised by it"
+
+
+def _measured(config: Config) -> Calibration:
+    return Calibration(plans_cache(config) / "calibration.json")
+
+
+def _key(card: CardSpec, request: PlanRequest) -> str:
+    return calibration_key(device="cuda", card=card.name, precision=request.precision)
 
 
 def _in_range(flag: str, sizes: Sequence[int], *, most: int) -> None:
@@ -255,8 +272,7 @@ def _notes(config: Config, question: FitQuestion) -> Iterator[str]:
         yield "several micro-batches per optimizer step: gradients stay alive"
     else:
         yield f"effective batch {below}: smaller micro-batches accumulate, and gradients stay alive"
-    if question.calibration != 1:
-        yield f"raised by {question.calibration - 1:.0%}: runs on this card took more than was planned"
+    yield _calibrated(config, question)
     if card.total_bytes <= SMALL_CARD_BYTES and not config.training.auto_batch_size:
         yield (
             f"on a card of this size training takes micro-batches of at most {SMALL_CARD_MICRO_BATCH}, "
