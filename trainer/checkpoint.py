@@ -37,7 +37,8 @@ class Progress:
 
     step: optimizer steps done; evaluations: made so far; stale: evaluations since the best;
     kept: name of a checkpoint on disk -> value of the watched metric, best first; seconds: spent so
-    far. *_tokens: token budgets of training and evaluation, after what memory allowed.
+    far. *_tokens: token budgets of training and evaluation, after what memory allowed; lowered_tokens: of
+    training, by class of lengths.
     """
 
     step: int = 0
@@ -52,6 +53,7 @@ class Progress:
     loss_sum: float = 0.0
     loss_count: int = 0
     budget_tokens: int | None = None
+    lowered_tokens: dict[str, int] = field(default_factory=dict)
     evaluation_tokens: int | None = None
     oom_events: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0

@@ -21,7 +21,13 @@ from trainer.data.batches import effective_batches, micro_batches
 from trainer.errors import NonFinite
 from trainer.evaluation import Evaluation, evaluate, infer
 from trainer.memory.foreign import classified
-from trainer.memory.recovery import Recovery, TokenBudget, random_state, restore_random_state
+from trainer.memory.recovery import (
+    LengthBudgets,
+    Recovery,
+    TokenBudget,
+    random_state,
+    restore_random_state,
+)
 from trainer.selection import Selection
 from trainer.step import TrainStep, to_device
 
@@ -79,7 +85,7 @@ class Loop:
         tokens = parts.config.micro_batch_size * full
         if parts.card.limit_bytes is None:
             tokens = min(tokens, self.cutting.unlimited_tokens)
-        self.budget = TokenBudget(tokens, full, self.progress.oom_events)
+        self.budget = LengthBudgets(tokens, full, self.progress.oom_events)
         self.evaluation_budget = TokenBudget(tokens, full, self.progress.oom_events)
         self._started = time.monotonic()
         self._saved = self._started
@@ -113,6 +119,7 @@ class Loop:
         self.progress = progress
         self._started -= progress.seconds
         self.budget.tokens = progress.budget_tokens or self.budget.tokens
+        self.budget.lowered = dict(progress.lowered_tokens)
         self.evaluation_budget.tokens = progress.evaluation_tokens or self.evaluation_budget.tokens
         self.budget.events = self.evaluation_budget.events = progress.oom_events
         self.selection.resumable(progress)
@@ -235,13 +242,17 @@ class Loop:
             cuts = self.cutting.cuts(lengths_B, tokens)
             return float(self.parts.step.gradients([self._batch(rows[cut]) for cut in cuts], totals))
 
-        return self.recovery.run(
+        longest = int(lengths_B.max())
+        budget = self.budget.at(longest)
+        loss = self.recovery.run(
             work,
-            budget=self.budget,
+            budget=budget,
             cut=lambda tokens: self.cutting.largest(lengths_B, tokens),
             forget=self.parts.step.forget,
             where=where,
         )
+        self.budget.remember(longest, budget)
+        return loss
 
     def _update(self) -> None:
         """The optimizer's own step does not shrink with the micro-batch: an OOM here is final."""
@@ -307,6 +318,7 @@ class Loop:
         """Bring time, budgets and peak in `progress` up to date."""
         self.progress.seconds = time.monotonic() - self._started
         self.progress.budget_tokens = self.budget.tokens
+        self.progress.lowered_tokens = dict(self.budget.lowered)
         self.progress.evaluation_tokens = self.evaluation_budget.tokens
         peak = self.parts.card.peak_bytes()
         if peak is not None:

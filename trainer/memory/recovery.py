@@ -45,6 +45,35 @@ class TokenBudget:
         return max(1, self.tokens // self.full_length)
 
 
+@dataclass
+class LengthBudgets:
+    """A token budget for each class of lengths: what steps of long texts give up, steps of short ones keep.
+
+    tokens: where nothing had to be lowered. full_length, events: as in `TokenBudget`. lowered: the longest
+    text of a class, a power of two (as text, for JSON) -> its budget. What is lowered for a class holds
+    for longer texts too, for they take no less memory for a token.
+    """
+
+    tokens: int
+    full_length: int
+    events: list[dict[str, Any]] = field(default_factory=list)
+    lowered: dict[str, int] = field(default_factory=dict)
+
+    def at(self, longest: int) -> TokenBudget:
+        """The budget of a step whose longest text has `longest` tokens."""
+        shorter = [tokens for length, tokens in self.lowered.items() if int(length) <= _class(longest)]
+        return TokenBudget(min([self.tokens, *shorter]), self.full_length, self.events)
+
+    def remember(self, longest: int, budget: TokenBudget) -> None:
+        """Keep what a step whose longest text has `longest` tokens succeeded with."""
+        if budget.tokens < self.at(longest).tokens:
+            self.lowered[str(_class(longest))] = budget.tokens
+
+
+def _class(longest: int) -> int:
+    return 1 << max(0, longest - 1).bit_length()
+
+
 @dataclass(frozen=True)
 class Cut:
     """What the failed attempt had been cut into: its largest micro-batch."""

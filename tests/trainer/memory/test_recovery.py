@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.trainer.runs import Watcher, difference, make_config, weights_of
 from trainer.errors import OutOfMemory
 from trainer.loop import Loop
 from trainer.memory.card import CardSpec, open_card
-from trainer.memory.recovery import Cut, Recovery, TokenBudget, asked_bytes
+from trainer.memory.recovery import Cut, LengthBudgets, Recovery, TokenBudget, asked_bytes
 from trainer.memory.virtual import VirtualCard
 from trainer.outcome import Outcome
 from trainer.runner import run
@@ -191,3 +191,50 @@ def test_what_was_needed_counts_what_was_alive_when_it_failed() -> None:
 )
 def test_the_size_is_read_from_torchs_message(message: str, size: int) -> None:
     assert asked_bytes(message) == size
+
+
+def test_a_budget_lowered_for_long_texts_stays_as_it_was_for_short_ones() -> None:
+    budgets = LengthBudgets(4096, full_length=512)
+    budget = budgets.at(500)
+    budget.tokens = 1024
+    budgets.remember(500, budget)
+    assert budgets.at(512).tokens == budgets.at(257).tokens == 1024
+    assert budgets.at(256).tokens == budgets.at(1).tokens == 4096
+
+
+def test_a_budget_lowered_for_short_texts_holds_for_longer_ones_too() -> None:
+    budgets = LengthBudgets(4096, full_length=512)
+    budgets.remember(60, TokenBudget(2048, 512))
+    assert [budgets.at(longest).tokens for longest in (32, 60, 500)] == [4096, 2048, 2048]
+    budgets.remember(500, TokenBudget(1024, 512))
+    assert [budgets.at(longest).tokens for longest in (60, 500)] == [2048, 1024]
+    assert budgets.lowered == {"64": 2048, "512": 1024}
+
+
+def test_a_step_that_fits_lowers_nothing() -> None:
+    budgets = LengthBudgets(4096, full_length=512)
+    budgets.remember(500, budgets.at(500))
+    assert budgets.lowered == {}
+
+
+class ShortsBetween:
+    """Only steps with texts of more than 16 tokens find too little room."""
+
+    def on_train_begin(self, trainer: Loop, **kwargs: Any) -> None:
+        def refuse(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            ids_BL = keywords["input_ids"] if "input_ids" in keywords else arguments[0]
+            if ids_BL.shape[0] > 4 and ids_BL.shape[1] > 16:
+                raise torch.OutOfMemoryError("Tried to allocate 2.00 MiB")
+
+        trainer.model.net.register_forward_pre_hook(refuse, with_kwargs=True)
+
+    def on_train_end(self, trainer: Loop, **kwargs: Any) -> None:
+        longest = {int(length) for length in trainer.progress.lowered_tokens}
+        assert longest == {32}
+        assert trainer.budget.at(16).tokens == 8 * 32
+
+
+def test_a_run_remembers_its_budget_for_lengths_like_these(tmp_path: Path) -> None:
+    outcome, _, _ = train(tmp_path, "run", ROOMY, callbacks__custom=[f"{__name__}:ShortsBetween"])
+    assert outcome.status == "completed"
+    assert [event["where"] for event in outcome.oom_events if "step" in event["where"]] == ["step 1"]
