@@ -26,6 +26,12 @@ TABLE = Path(__file__).with_name("cards.yaml")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _POWER = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
+#: aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: ":4096:2:16:8" KiB, and from Hopper
+#: (compute capability 9) on 32 MiB; one for the main thread and one for autograd's
+CUBLAS_WORKSPACE = 2 * 4096 * 1024 + 8 * 16 * 1024
+HOPPER_WORKSPACE = 8 * 4096 * 1024
+HOPPER = 9
+
 #: No CUDA device is smaller; a smaller size means the tensors' own memory, to rehearse small models.
 SMALLEST_CARD = 2**30
 
@@ -37,6 +43,7 @@ class CardSpec:
     limit_bytes: what tensors and allocator may use. reserved_bytes: what CUDA keeps beside that
     (context, kernels); their sum is what nvidia-smi shows as total. virtual: played by the CPU.
     index: number of the CUDA device; None where it has none. assumed: the reserve is a guess.
+    workspace_bytes: each of the two workspaces that cuBLAS takes out of limit_bytes.
     """
 
     name: str
@@ -45,6 +52,7 @@ class CardSpec:
     virtual: bool = False
     index: int | None = None
     assumed: bool = True
+    workspace_bytes: int = CUBLAS_WORKSPACE
 
     @property
     def total_bytes(self) -> int:
@@ -61,11 +69,14 @@ class KnownCard:
     context_bytes: int
     assumed: bool
     device: str
+    workspace_bytes: int = CUBLAS_WORKSPACE
 
     def spec(self, *, virtual: bool, index: int | None) -> CardSpec:
         """This card's `CardSpec`."""
         limit = self.total_bytes - self.context_bytes
-        return CardSpec(self.name, limit, self.context_bytes, virtual, index, self.assumed)
+        return CardSpec(
+            self.name, limit, self.context_bytes, virtual, index, self.assumed, self.workspace_bytes
+        )
 
 
 class Card(ABC):
@@ -156,7 +167,8 @@ def present_card(index: int = 0) -> CardSpec | None:
     best = min(near, key=lambda card: abs(card.total_bytes - total), default=None)
     context = best.context_bytes if best else default_context()
     assumed = best.assumed if best else True
-    return CardSpec(str(properties.name), total - context, context, index=index, assumed=assumed)
+    workspace = HOPPER_WORKSPACE if properties.major >= HOPPER else CUBLAS_WORKSPACE
+    return CardSpec(str(properties.name), total - context, context, False, index, assumed, workspace)
 
 
 def with_context(card: CardSpec, text: str) -> CardSpec:
@@ -216,7 +228,9 @@ def _table() -> dict[str, Any]:
 
 def _known(name: str, row: dict[str, Any]) -> KnownCard:
     assumed = row["context"] == "assumed"
-    return KnownCard(name, row["memory_mib"] * MIB, row["context_mib"] * MIB, assumed, row["device"])
+    workspace = HOPPER_WORKSPACE if row.get("hopper") else CUBLAS_WORKSPACE
+    sizes = (row["memory_mib"] * MIB, row["context_mib"] * MIB)
+    return KnownCard(name, *sizes, assumed, row["device"], workspace)
 
 
 def _size(text: str) -> int | None:

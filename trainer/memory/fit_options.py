@@ -16,7 +16,7 @@ from trainer.memory.fit_table import ALWAYS, NEVER, PLAIN, FitQuestion, Way, fit
 from trainer.memory.fitting import SMALL_CARD_BYTES, SMALL_CARD_MICRO_BATCH
 from trainer.memory.plan import MARGIN, MIB, MIN_MARGIN_BYTES
 from trainer.memory.plan_cache import PlanCache
-from trainer.memory.request import Attention, OptimizerKind, PlanRequest, encoder_json, request_of
+from trainer.memory.request import Attention, OptimizerKind, PlanRequest, encoder_json, on_card, request_of
 from trainer.model.source import is_builtin
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def fit_question(resolved: Resolved, *, card: CardSpec, options: FitOptions) -> 
             shape cannot be had. ConfigError: the configuration contradicts the shape.
     """
     shape = _shape(resolved.config)
-    request = _request(resolved.config, shape, options)
+    request = on_card(_request(resolved.config, shape, options), card)
     ways = _ways(resolved.config, shape, options)
     question = FitQuestion(
         request=request,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trainer.config.schema import Checkpointing, Config
 from trainer.memory.card import show_size
-from trainer.memory.request import PlanRequest, request_of
+from trainer.memory.request import PlanRequest, on_card, request_of
 
 if TYPE_CHECKING:
     from trainer.memory.card import CardSpec
@@ -125,7 +125,8 @@ def largest_micro_batch(config: Config, *, shape: Shape, spec: CardSpec, planner
     def request(micro: int) -> PlanRequest:
         training = {"batch_size": micro, "effective_batch_size": effective}
         asked = _with(config, training=training)
-        return request_of(asked, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
+        found = request_of(asked, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
+        return on_card(found, spec)
 
     if planner.plan(request(effective)).fits(spec):
         return effective
@@ -167,7 +168,7 @@ def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
     spec, shape, factor = question.spec, question.shape, question.calibration
     applied = _applied(config, rung)
     request = request_of(applied, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
-    plan = question.planner.plan(request)
+    plan = question.planner.plan(on_card(request, spec))
     # A virtual card counts tensors and nothing else, so its plan needs no margin.
     planned = plan.tensor_peak_bytes if spec.virtual else plan.allocated_bytes
     needed = round(factor * (planned if spec.virtual else plan.needed_bytes))

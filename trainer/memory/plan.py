@@ -107,11 +107,21 @@ class Planner:
         """How the trace of `request` follows from its rows; None where it follows no law."""
         family = _family(request)
         if family not in self._laws:
-            try:
-                self._laws[family] = RowLaw(_rehearse(request, LAW_ROWS))
-            except NotAffine:
-                self._laws[family] = None
+            self._laws[family] = self._law_of_a_relative(request) or _law(request)
         return self._laws[family]
+
+    def _law_of_a_relative(self, request: PlanRequest) -> RowLaw | None:
+        """From the law of the same step at another length, and one trace."""
+        same = replace(_family(request), length=0)
+        known = (law for family, law in self._laws.items() if law and replace(family, length=0) == same)
+        relative = next(known, None)
+        if relative is None:
+            return None
+        rows = LAW_ROWS[0]
+        try:
+            return relative.at_another_length(_rehearse(request, [rows])[rows])
+        except NotAffine:
+            return None
 
     def _keep(self, request: PlanRequest, trace: Trace) -> Plan:
         made = plan_of(request, trace)
@@ -151,6 +161,13 @@ def replay(trace: Trace, request: PlanRequest) -> Reserve:
                 allocator.allocate(thread, software.workspace_bytes)
             allocator.replay(part)
     return allocator.peaks()
+
+
+def _law(request: PlanRequest) -> RowLaw | None:
+    try:
+        return RowLaw(_rehearse(request, LAW_ROWS))
+    except NotAffine:
+        return None
 
 
 def _family(request: PlanRequest) -> PlanRequest:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.config.schema import PrecisionName as PrecisionName
+from trainer.memory.card import CUBLAS_WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from trainer.config.schema import Checkpointing, Config
     from trainer.data.tasks import Task
+    from trainer.memory.card import CardSpec
 
 Attention = Literal["sdpa", "eager"]
 OptimizerKind = Literal[
@@ -27,11 +29,6 @@ OptimizerKind = Literal[
     "adamw_old",
     "adafactor_old",
 ]
-
-#: aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: ":4096:2:16:8" KiB before sm_90;
-#: one for the main thread and one for autograd's
-CUBLAS_WORKSPACE = 2 * 4096 * 1024 + 8 * 16 * 1024
-
 
 #: keys of a transformers configuration that no tensor of a training step depends on
 _INDIFFERENT = {
@@ -89,6 +86,12 @@ class PlanRequest:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a key or a record."""
         return asdict(self)
+
+
+def on_card(request: PlanRequest, card: CardSpec) -> PlanRequest:
+    """`request` with the cuBLAS workspaces of `card`; a virtual one has none."""
+    workspace = 0 if card.virtual else card.workspace_bytes
+    return replace(request, software=replace(request.software, workspace_bytes=workspace))
 
 
 def encoder_json(config: PreTrainedConfig) -> str:

@@ -62,6 +62,33 @@ class RowLaw:
             if self.trace(rows) != traces[rows]:
                 raise NotAffine(f"the trace of {rows} rows does not follow from those of {low} and {high}")
 
+    def at_another_length(self, first: Trace) -> RowLaw:
+        """The law of the same step at another length, from one trace there of as many rows as the first.
+
+        A tensor either has a row for every row of the micro-batch or does not depend on them; which of
+        the two it is does not depend on the length.
+
+        Raises:
+            NotAffine: the step is another there, or has a tensor that is neither.
+        """
+        law = object.__new__(RowLaw)
+        law._low, law._first = self._low, first
+        law._slopes = {
+            part: [
+                self._slope(here, slope, there)
+                for here, slope, there in _pairs(getattr(self._first, part), slopes, getattr(first, part))
+            ]
+            for part, slopes in self._slopes.items()
+        }
+        return law
+
+    def _slope(self, here: int, slope: int, there: int) -> int:
+        if slope == 0:
+            return 0
+        if here != slope * self._low or there % self._low:
+            raise NotAffine("a tensor grows with the micro-batch, but not in proportion")
+        return there // self._low
+
     def trace(self, rows: int) -> Trace:
         """The trace of a micro-batch of `rows`."""
         first, more = self._first, rows - self._low
@@ -89,6 +116,15 @@ def _slopes(low: Sequence[Change], high: Sequence[Change], rows: int) -> list[in
     if [number for number, _ in low] != [number for number, _ in high]:
         raise NotAffine("the micro-batch's size changes what is done")
     return [(after - before) // rows for (_, before), (_, after) in zip(low, high, strict=True)]
+
+
+def _pairs(
+    here: Sequence[Change], slopes: Sequence[int], there: Sequence[Change]
+) -> Iterator[tuple[int, int, int]]:
+    """Size here, bytes per row, size there, of every change."""
+    if [number for number, _ in here] != [number for number, _ in there]:
+        raise NotAffine("the length changes what is done")
+    return zip((size for _, size in here), slopes, (size for _, size in there), strict=True)
 
 
 def _blocks(size: int) -> int:

@@ -11,11 +11,11 @@ import pytest
 from tests.trainer.memory.encoders import small_request
 from trainer.config.schema import Config, ModelConfig, TrainingConfig
 from trainer.data.tasks import Task
-from trainer.memory.card import CardSpec
+from trainer.memory.card import CardSpec, parse_card
 from trainer.memory.plan import MIB, Plan, Planner, plan
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.rehearsal import rehearse
-from trainer.memory.request import PlanRequest, Software, request_for
+from trainer.memory.request import Attention, PlanRequest, PrecisionName, Software, on_card, request_for
 from trainer.memory.trace import NotAffine, RowLaw
 
 
@@ -42,6 +42,34 @@ def test_a_law_from_three_traces_is_exact_for_every_other() -> None:
     assert planner.law(request) is not None
     for rows in (1, 7, 64):
         assert found[rows] == plan(replace(request, rows=rows))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_law_of_another_length_needs_one_trace_and_is_exact(
+    checkpointing: bool, precision: PrecisionName, attention: Attention
+) -> None:
+    short = replace(
+        small_request(length=32),
+        checkpointing=checkpointing,
+        precision=precision,
+        attention=attention,
+        accumulated=True,
+    )
+    planner = Planner()
+    planner.law(short)
+    long = replace(short, length=50)  # not a whole number of any alignment
+    law = planner.law(long)
+    assert law is not None
+    assert law.trace(7) == rehearse(replace(long, rows=7))
+
+
+def test_a_step_that_is_another_at_another_length_is_found_out() -> None:
+    law = RowLaw({rows: rehearse(small_request(rows)) for rows in (2, 3, 5)})
+    other = rehearse(replace(small_request(2, length=64), checkpointing=True))
+    with pytest.raises(NotAffine):
+        law.at_another_length(other)
 
 
 def test_traces_that_follow_no_law_are_found_out() -> None:
@@ -113,3 +141,12 @@ def test_plans_of_different_requests_do_not_meet(tmp_path: Path, change: dict[st
     cache.put(request, Plan(1, 2, 3, 4, 5, 6, 7))
     other: PlanRequest = replace(request, **change)  # type: ignore[arg-type]  # one field at a time
     assert cache.get(other) is None
+
+
+def test_a_hopper_card_has_larger_workspaces_and_a_virtual_one_none() -> None:
+    request = small_request()
+    small, large = (
+        on_card(request, parse_card(name)).software.workspace_bytes for name in ("a100-80", "h100-80")
+    )
+    assert (small, large) == (8_519_680, 32 * MIB)
+    assert on_card(request, CardSpec("v", MIB, virtual=True)).software.workspace_bytes == 0
