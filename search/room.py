@@ -147,6 +147,14 @@ class RoomBook:
             (self._known[key],) = self._ask([self._space.trial_config(values)])
         return self._known[key]
 
+    def room_of(self, config: Config) -> Room:
+        """The room of the trial with this configuration."""
+        values = {}
+        for key in in_order(self._space.search):
+            section, _, name = key.partition(".")
+            values[key] = getattr(getattr(config, section), name)
+        return self.room(_possible(values, self._space))
+
 
 class Planning(Protocol):
     """Where jobs run."""

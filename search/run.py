@@ -11,14 +11,17 @@ from typing import Any
 
 from search.attempt import Audience
 from search.console import open_audience
+from search.engine.base import Runner
 from search.engine.job import ProbeJob
 from search.engine.local import LocalEngine
+from search.engine.ray import RayEngine
 from search.finish.final import Final
 from search.finish.one_child import FinalJob, finish, finished
 from search.finish.stored import FINAL
 from search.host import Host
 from search.interruption import Stop, interruption
 from search.origin import read_origin, write_origin
+from search.placing import Placing, open_engine, seats_on
 from search.preflight import preflight
 from search.report import StudyReport, summarise
 from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
@@ -44,7 +47,8 @@ from trainer import (
 class RunOptions:
     """What the command line says beside the space. settings: the --set values the space was read with.
 
-    rehearse: the CPU plays the space's card. jobs: trials at a time; None: as many as are sensible.
+    rehearse: the CPU plays the space's card. jobs: trials at a time; None: as many as are sensible. engine,
+    address: where trials run, as in `placing.open_engine`.
     """
 
     studies_dir: Path = Path("studies")
@@ -55,6 +59,8 @@ class RunOptions:
     finish: bool = True
     rehearse: bool = False
     jobs: int | None = None
+    engine: str = "local"
+    address: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -69,25 +75,30 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     started = time.monotonic()
     space = _with_options(space, options)
     directory = options.studies_dir / space.name
-    with open_audience() as audience:
+    placing = Placing()
+    with open_audience() as audience, open_engine(options.engine, options.address, placing) as engine:
         preflight(space, say=audience.say)
         url = options.storage or _sqlite(options.studies_dir, space.name)
         require_study(space, storage_url=url)
-        engine = LocalEngine()
         table = _table(space, engine, audience)
         surveyor = Surveyor(engine, audience, table.planned)
         room = _survey(space, table, ask=surveyor, say=audience.say)
         handle = open_study(space, storage_url=url, room=room, say=audience.say)
         _note(directory, space, options=options, room=room)
-        rooms = RoomBook(space, room, ask=surveyor) if room else None
-        seats = arrange(Wish(options.jobs, space.budget.trials), host=Host(), cards=table.cards, room=room)
+        rooms = placing.rooms = RoomBook(space, room, ask=surveyor) if room else None
+        wish = Wish(options.jobs, space.budget.trials)
+        if isinstance(engine, RayEngine):
+            seats = seats_on(engine, placing, wish)
+        else:
+            seats = arrange(wish, host=Host(), cards=table.cards, room=room)
         audience.say(seats.line())
         workplace = Workplace(directory, engine, audience, table.card, rooms=rooms, seats=seats)
         end = search(handle, workplace=workplace)
         final = None
         interrupted = end.interrupted
         if options.finish and space.finish.retrain and not interrupted:
-            final, interrupted = _finish(handle, workplace)
+            # The model must end up here, wherever the trials ran.
+            final, interrupted = _finish(handle, replace(workplace, engine=LocalEngine()))
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
     )
@@ -162,7 +173,7 @@ class _Table:
     cards: tuple[CardSpec, ...] = ()
 
 
-def _table(space: Space, engine: LocalEngine, audience: Audience) -> _Table:
+def _table(space: Space, engine: Runner, audience: Audience) -> _Table:
     """Which card there is and which is meant; says so when the one the space is meant for is not here."""
     wanted = _wanted(space.card)
     virtual = wanted is not None and wanted.virtual
@@ -209,7 +220,7 @@ def _card_line(wanted: CardSpec | None, found: str | None) -> str:
     return f"No CUDA device here: training on the CPU{meant}"
 
 
-def _probe(engine: LocalEngine) -> tuple[CardSpec, ...]:
+def _probe(engine: Runner) -> tuple[CardSpec, ...]:
     """The devices torch finds on this machine, asked in a child: this process never imports torch."""
     with tempfile.TemporaryDirectory() as directory:
         found = engine.run(ProbeJob(directory), observer=Silent(), report=lambda step, metrics: False)

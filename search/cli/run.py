@@ -46,6 +46,11 @@ class RunFlags:
     jobs: Annotated[
         str, typer.Option(metavar="N|auto", help="Trials at a time; with 1 the same command repeats itself.")
     ] = "auto"
+    engine: Annotated[str, typer.Option(help="Where trials run: local, or ray for a Ray cluster.")] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster, as in auto or HOST:6379; without it one is started here."),
+    ] = None
     gpu: Annotated[int | None, typer.Option(min=0, help="Use only this GPU, by its number.")] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be searched; start nothing.")
@@ -109,6 +114,8 @@ def _options(flags: RunFlags, settings: dict[str, Any]) -> RunOptions:
         finish=not flags.no_finish,
         rehearse=flags.rehearse,
         jobs=_jobs(flags.jobs),
+        engine=flags.engine,
+        address=flags.address,
         settings=settings,
     )
 
