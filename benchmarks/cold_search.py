@@ -17,8 +17,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sklearn.metrics import f1_score
 
+from search.finish.final import Final
+from search.finish.words import closing_lines, verdict
 from trainer import LabelledTexts, import_cold, load_config, read_rows, tfidf_baseline, write_text
 
 SPACE = Path(__file__).with_name("cold.yaml")
@@ -60,12 +63,17 @@ def dev_f1(model_dir: str, data: Path) -> float:
 
 def baseline_dev_f1(data: Path) -> float:
     """Macro-F1 on all of dev of TF-IDF + logistic regression, fitted on the same training rows."""
-    paths = {"data.train_path": data / "train.jsonl", "data.val_path": data / "dev.jsonl"}
+    names = {"train": "train", "val": "val", "test": "dev"}
+    paths = {f"data.{key}_path": data / f"{name}.jsonl" for key, name in names.items()}
     config = load_config(overrides={key: str(path) for key, path in paths.items()}).config
     rows = read_rows(config)
-    train = LabelledTexts(rows.train.table.texts, rows.train.labels_NT)
-    dev = LabelledTexts(rows.val.table.texts, rows.val.labels_NT)
-    return tfidf_baseline(train, test=dev, tasks=rows.tasks).f1_macro
+    if rows.test is None:
+        raise ValueError("dev.jsonl is named above")
+    train, val, dev = (
+        LabelledTexts(one.table.texts, one.labels_NT) for one in (rows.train, rows.val, rows.test)
+    )
+    shares_NC = tfidf_baseline(train, val=val, test=dev, tasks=rows.tasks).probabilities[0]
+    return float(f1_score(dev.labels_NT[:, 0], shares_NC.argmax(1), average="macro"))
 
 
 def _cp_search(*words: str) -> Any:
@@ -80,9 +88,17 @@ def show(report: dict[str, Any], data: Path) -> None:
     best, final = report["best"], report["final"]
     print(f"search: trials {report['trials']}, {report['seconds']:.0f} s with the finish")
     print(f"best trial {best['number']}: {best['value']:.4f} on the validation subset, {best['params']}")
+    for line in closing(report):
+        print(line)
     print(f"{'macro-F1':24} {'dev, all':>9} {'test':>9}")
     print(f"{'search, retrained':24} {dev_f1(final['model_dir'], data):9.4f} {final['test_f1_macro']:9.4f}")
     print(f"{'TF-IDF, same rows':24} {baseline_dev_f1(data):9.4f} {final['baseline_f1_macro']:9.4f}")
+
+
+def closing(report: dict[str, Any]) -> list[str]:
+    """What `cp-search run` says at its end: verdict, confirmation, scores with intervals, slices."""
+    final = TypeAdapter(Final).validate_python(report["final"])
+    return [verdict(final), *closing_lines(final)]
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
+
 from search.attempt import Audience
 from search.console import open_audience
 from search.engine.base import Runner
@@ -16,8 +18,8 @@ from search.engine.job import ProbeJob
 from search.engine.local import LocalEngine
 from search.engine.ray import RayEngine
 from search.finish.final import Final
-from search.finish.one_child import FinalJob, finish, finished
-from search.finish.stored import FINAL
+from search.finish.finish import finish
+from search.finish.place import FinishPlace
 from search.host import Host
 from search.interruption import Stop, interruption
 from search.origin import read_origin, write_origin
@@ -30,7 +32,7 @@ from search.space import Space
 from search.space_file import CardChoice
 from search.storage import sqlite_url
 from search.study import StudyHandle, best_trial, open_study, require_study
-from search.worker import Workplace, count_states, search
+from search.worker import Workplace, search
 from trainer import (
     CardSpec,
     Silent,
@@ -104,29 +106,50 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     )
 
 
-def retrain_study(name: str, *, studies_dir: Path, storage: str | None = None) -> StudyReport:
-    """Make the final model of the study `name` again from its best trial so far.
+@dataclass(frozen=True)
+class RetrainOptions:
+    """What `retrain` may choose: a trial, not the best confirmed one; a template, not the space's.
 
     storage: its URL, where it needs a password that is not kept with the study.
+    """
+
+    studies_dir: Path = Path("studies")
+    trial: int | None = None
+    template: str | None = None
+    storage: str | None = None
+
+
+def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
+    """Make the final model of the study `name` again, from its best trials so far.
 
     Raises:
-        UserError: there is no such study here, or no trial of it completed.
+        UserError: there is no such study here, no trial of it completed, or no such trial or template.
     """
     started = time.monotonic()
-    directory = studies_dir / name
+    directory = options.studies_dir / name
     origin = read_origin(directory)
     space = origin.load_space()
+    if options.template is not None:
+        space = space.finished_with(options.template)
     with open_audience() as audience:
-        handle = open_study(space, storage_url=storage or origin.storage_url, say=audience.say)
+        handle = open_study(space, storage_url=options.storage or origin.storage_url, say=audience.say)
         if best_trial(handle) is None:
             again = f"go on with cp-search run {space.path}"
             raise UserError(f"study {name} has no completed trial to retrain; {again}")
+        _require_trial(handle, options.trial)
         engine = LocalEngine()
         workplace = Workplace(directory, engine, audience, _table(space, engine, audience).card)
-        final, interrupted = _finish(handle, workplace)
+        final, interrupted = _finish(handle, workplace, trial=options.trial)
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
     )
+
+
+def _require_trial(handle: StudyHandle, number: int | None) -> None:
+    complete = [trial.number for trial in handle.trials(TrialState.COMPLETE)]
+    if number is not None and number not in complete:
+        there = ", ".join(map(str, complete))
+        raise UserError(f"--trial {number}: no completed trial of study {handle.name}; there are: {there}")
 
 
 def elapsed(started: float) -> float:
@@ -229,29 +252,28 @@ def _probe(engine: Runner) -> tuple[CardSpec, ...]:
     return tuple(CardSpec(**card) for card in found["cards"])
 
 
-def _finish(handle: StudyHandle, workplace: Workplace) -> tuple[Final | None, bool]:
+def _finish(
+    handle: StudyHandle, workplace: Workplace, *, trial: int | None = None
+) -> tuple[Final | None, bool]:
     """The finished model (None: no trial completed), and whether Ctrl-C came in between."""
-    best = best_trial(handle)
-    if best is None:
-        return None, False
     audience = workplace.audience
-    job = FinalJob(
-        config=handle.space.final_config(best.params),
-        directory=str(workplace.directory / FINAL),
-        trial=best.number,
-        facts={"study": handle.name, "trials": count_states(handle)},
-        card=workplace.card,
-    )
-    done = finished(job)
-    if done is not None:
-        audience.say(f"Trial {best.number} is retrained already; to do it anew, delete {job.directory}")
-        return done, False
-    audience.say(f"Retraining trial {best.number} with the template {handle.space.finish.template}")
     with interruption(audience.say) as stop:
-        final = finish(job, engine=workplace.engine, observer=_Watcher(audience, stop))
-    if final.status == "interrupted":
+        watcher = _Watcher(audience, stop)
+        place = _finish_place(workplace, watcher)
+        final = finish(handle, place, trial=trial)
+    interrupted = final is not None and final.status == "interrupted"
+    if interrupted:
         audience.say("Interrupted. Type the same command to go on.")
-    return final, final.status == "interrupted"
+    return final, interrupted
+
+
+def _finish_place(workplace: Workplace, watcher: _Watcher) -> FinishPlace:
+    """Side by side on CPU cores only: on a card the plans of two trainings would have to be added up."""
+    seats = workplace.seats
+    count, threads = (1, None) if seats.cards else (seats.count, seats.threads)
+    return FinishPlace(
+        workplace.directory, workplace.engine, watcher, workplace.card, at_once=count, threads=threads
+    )
 
 
 class _Watcher:

@@ -131,6 +131,17 @@ class Space:
         carried = [_carried(base), *(_without_length(layer) for layer in fixed)]
         return resolve([template, *carried, flag_layer(params), changes]).config
 
+    def finished_with(self, template: str) -> Space:
+        """The same space, its finish with another template. Raises ConfigError if there is no such one."""
+        names = template_names()
+        if template not in names:
+            near = did_you_mean(template, names)
+            message = f"--template: no template {template!r}{near} (templates: {', '.join(names)})"
+            raise ConfigError([Problem(None, message)])
+        finish = self.finish.model_copy(update={"template": template})
+        layers = (template_layer(template), self.finish_layers[1])
+        return replace(self, finish=finish, finish_layers=layers)
+
     def definition(self) -> dict[str, Any]:
         """What makes two studies comparable, JSON-able: no budget, no enqueued points, no output."""
         config = self.base_config().config.model_dump(mode="json")

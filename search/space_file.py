@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from trainer import Section, UserError
 
@@ -73,12 +73,55 @@ class Limits(Section):
         return None if time is None else seconds(time)
 
 
+class Confirm(Section):
+    """The `top_k` best trials are trained again on `seeds` seeds that the search has not seen."""
+
+    top_k: int = Field(3, ge=1)
+    seeds: int = Field(3, ge=1)
+
+
 class Finish(Section):
-    """What follows the search. `set` is said in key paths."""
+    """What follows the search. `set` is said in key paths; `confirm: off` trusts the search's best value."""
 
     retrain: bool = True
     template: Name = "production"
     set: dict[str, Any] = Field(default_factory=dict)
+    confirm: Confirm | None = None
+    retrain_on: Literal["train", "train+val"] = "train"
+    decide: bool = True
+    ensemble: int | None = Field(None, ge=2)
+
+    @field_validator("confirm", mode="before")
+    @classmethod
+    def _confirm_in_a_word(cls, confirm: Any) -> Any:
+        """YAML reads `off` as false and `on` as true."""
+        return {False: None, True: {}}[confirm] if isinstance(confirm, bool) else confirm
+
+    @field_validator("retrain_on")
+    @classmethod
+    def _length_from_confirming(cls, retrain_on: str, info: ValidationInfo) -> str:
+        if retrain_on == "train+val" and info.data.get("confirm") is None:
+            raise ValueError(
+                "train+val leaves no validation rows to stop by: the number of epochs comes from the "
+                "confirming runs; add confirm: {top_k: 3, seeds: 3}"
+            )
+        return retrain_on
+
+    @field_validator("ensemble")
+    @classmethod
+    def _members_from_confirming(cls, ensemble: int | None, info: ValidationInfo) -> int | None:
+        confirm = info.data.get("confirm")
+        if ensemble is None:
+            return None
+        if confirm is None:
+            raise ValueError("an ensemble is made of confirmed trials; add confirm: {top_k: 3, seeds: 3}")
+        if ensemble > confirm.top_k:
+            raise ValueError(f"{ensemble} members, but confirm.top_k is {confirm.top_k}; raise it")
+        if info.data.get("retrain_on") == "train+val":
+            raise ValueError(
+                "an ensemble is judged on validation rows, which train+val uses up; leave one out"
+            )
+        return ensemble
 
 
 class SpaceFile(Section):

@@ -10,6 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainer.appraise import Reloaded as Reloaded
+    from trainer.appraise import Ruled as Ruled
+    from trainer.appraise import Together as Together
+    from trainer.appraise import appraise_answers as appraise_answers
+    from trainer.appraise import appraise_baseline as appraise_baseline
+    from trainer.appraise import appraise_rule as appraise_rule
+    from trainer.appraise import appraise_together as appraise_together
+    from trainer.appraise import judge_rows as judge_rows
+    from trainer.appraise import keep_answers as keep_answers
+    from trainer.appraise import kept_answers as kept_answers
+    from trainer.appraise import require_same as require_same
     from trainer.assess.assessment import Assessment as Assessment
     from trainer.assess.assessment import ClassScore as ClassScore
     from trainer.assess.assessment import Comparison as Comparison
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
     from trainer.assess.assessment import Slice as Slice
     from trainer.assess.assessment import TaskScore as TaskScore
     from trainer.assess.interval import Interval as Interval
+    from trainer.assess.rule import Answers as Answers
     from trainer.assess.rule import Rule as Rule
     from trainer.assess.rule import TaskRule as TaskRule
     from trainer.baseline import LabelledTexts as LabelledTexts
@@ -57,16 +69,20 @@ if TYPE_CHECKING:
     from trainer.data.clean import clean_file as clean_file
     from trainer.data.columns import Columns as Columns
     from trainer.data.columns import parse_columns as parse_columns
+    from trainer.data.content import fingerprint as fingerprint
     from trainer.data.facts import FileFacts as FileFacts
     from trainer.data.importers import ImportReport as ImportReport
     from trainer.data.importers import import_cold as import_cold
     from trainer.data.importers import import_csv as import_csv
+    from trainer.data.join import join_rows as join_rows
     from trainer.data.read import read_table as read_table
     from trainer.data.sample import write_sample as write_sample
     from trainer.data.split import SplitReport as SplitReport
     from trainer.data.split import SplitRequest as SplitRequest
     from trainer.data.split import split_file as split_file
     from trainer.data.splits import read_rows as read_rows
+    from trainer.data.texts import read_texts as read_texts
+    from trainer.data.texts import texts_of_stream as texts_of_stream
     from trainer.ensemble import EnsemblePredictor as EnsemblePredictor
     from trainer.ensemble import export_ensemble as export_ensemble
     from trainer.ensemble import open_predictor as open_predictor
@@ -83,6 +99,8 @@ if TYPE_CHECKING:
     from trainer.errors import UserError as UserError
     from trainer.errors import WorkerLost as WorkerLost
     from trainer.experiment import load_run_config as load_run_config
+    from trainer.export import Exported as Exported
+    from trainer.export import ExportExtras as ExportExtras
     from trainer.export import export_model as export_model
     from trainer.files import write_json as write_json
     from trainer.files import write_text as write_text
@@ -100,6 +118,11 @@ if TYPE_CHECKING:
     from trainer.memory.fit_table import Reach as Reach
     from trainer.model.source import exportable as exportable
     from trainer.model.source import require_model as require_model
+    from trainer.model_card import CardFacts as CardFacts
+    from trainer.onnx_model import OnnxBackend as OnnxBackend
+    from trainer.onnx_model import OnnxCheck as OnnxCheck
+    from trainer.onnx_model import add_onnx as add_onnx
+    from trainer.onnx_model import require_onnx as require_onnx
     from trainer.outcome import Metrics as Metrics
     from trainer.outcome import Observer as Observer
     from trainer.outcome import Outcome as Outcome
@@ -110,9 +133,24 @@ if TYPE_CHECKING:
     from trainer.room import Room as Room
     from trainer.room import plan_rooms as plan_rooms
     from trainer.runner import run as run
+    from trainer.threshold import Threshold as Threshold
+    from trainer.threshold import parse_thresholds as parse_thresholds
     from trainer.unheeded import unheeded_settings as unheeded_settings
 
 _HOMES = {
+    "trainer.appraise": [
+        "Reloaded",
+        "Ruled",
+        "Together",
+        "appraise_answers",
+        "appraise_baseline",
+        "appraise_rule",
+        "appraise_together",
+        "judge_rows",
+        "keep_answers",
+        "kept_answers",
+        "require_same",
+    ],
     "trainer.assess.assessment": [
         "Assessment",
         "ClassScore",
@@ -122,9 +160,9 @@ _HOMES = {
         "TaskScore",
     ],
     "trainer.assess.interval": ["Interval"],
-    "trainer.assess.rule": ["Rule", "TaskRule"],
-    "trainer.callbacks": ["Callback"],
+    "trainer.assess.rule": ["Answers", "Rule", "TaskRule"],
     "trainer.baseline": ["LabelledTexts", "tfidf_baseline"],
+    "trainer.callbacks": ["Callback"],
     "trainer.config.layers": ["ALIASES", "Layer", "Setting", "document_layer", "flag_layer", "unknown_key"],
     "trainer.config.loader": [
         "Resolved",
@@ -143,12 +181,15 @@ _HOMES = {
     "trainer.data.check": ["CheckRequest", "DataReport", "check_data"],
     "trainer.data.clean": ["CleanReport", "CleanRequest", "clean_file"],
     "trainer.data.columns": ["Columns", "parse_columns"],
+    "trainer.data.content": ["fingerprint"],
     "trainer.data.facts": ["FileFacts"],
     "trainer.data.importers": ["ImportReport", "import_cold", "import_csv"],
-    "trainer.data.split": ["SplitReport", "SplitRequest", "split_file"],
+    "trainer.data.join": ["join_rows"],
     "trainer.data.read": ["read_table"],
     "trainer.data.sample": ["write_sample"],
+    "trainer.data.split": ["SplitReport", "SplitRequest", "split_file"],
     "trainer.data.splits": ["read_rows"],
+    "trainer.data.texts": ["read_texts", "texts_of_stream"],
     "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "open_predictor"],
     "trainer.errors": [
         "ConfigError",
@@ -165,17 +206,20 @@ _HOMES = {
         "WorkerLost",
     ],
     "trainer.experiment": ["load_run_config"],
-    "trainer.export": ["export_model"],
+    "trainer.export": ["ExportExtras", "Exported", "export_model"],
     "trainer.files": ["write_json", "write_text"],
     "trainer.memory.card": ["CardSpec", "parse_card", "present_card", "show_size"],
     "trainer.memory.encoders": ["encoder_shape"],
     "trainer.memory.fit_options": ["FitOptions", "asks_for", "plan_fit", "planned_card"],
     "trainer.memory.fit_table": ["Cell", "FitTable", "Reach"],
     "trainer.model.source": ["exportable", "require_model"],
+    "trainer.model_card": ["CardFacts"],
+    "trainer.onnx_model": ["OnnxBackend", "OnnxCheck", "add_onnx", "require_onnx"],
     "trainer.outcome": ["Metrics", "Observer", "Outcome", "Report", "Silent", "Status"],
     "trainer.predict": ["Predictor"],
     "trainer.room": ["Room", "plan_rooms"],
     "trainer.runner": ["run"],
+    "trainer.threshold": ["Threshold", "parse_thresholds"],
     "trainer.unheeded": ["unheeded_settings"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from trainer.errors import ModelError, UserError
-from trainer.export import TOLERANCE, ExportDiffers, Exported, export_model, require_replaceable
+from trainer.export import TOLERANCE, ExportDiffers, Exported, ExportExtras, export_model, require_replaceable
 from trainer.files import write_json, write_text
-from trainer.predict import FACTS, Predictor, Probabilities, predictions
+from trainer.predict import FACTS, Predictor, Probabilities, Progress, predictions
+from trainer.threshold import Threshold
 
 #: how members become one, by the name that stands in `cp_search.json`
 RULE = "mean of probabilities"
@@ -53,13 +54,16 @@ class EnsemblePredictor:
         self._members = [Predictor(directory / name) for name in facts["members"]]
         self.tasks = self._members[0].tasks
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+    def predict(
+        self, texts: Sequence[str], *, thresholds: Sequence[Threshold] = (), progress: Progress | None = None
+    ) -> list[dict[str, Any]]:
         """For every text, in order: {"text", task: {"label", "probability", "probabilities"}, …}."""
-        return predictions(texts, tasks=self.tasks, probabilities=self.probabilities(texts))
+        found = self.probabilities(texts, progress=progress)
+        return predictions(texts, tasks=self.tasks, probabilities=found, thresholds=thresholds)
 
-    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+    def probabilities(self, texts: Sequence[str], *, progress: Progress | None = None) -> Probabilities:
         """Task -> mean over the members [N, C], a row for each text in order."""
-        return mean([member.probabilities(texts) for member in self._members])
+        return mean([member.probabilities(texts, progress=progress) for member in self._members])
 
 
 def open_predictor(directory: Path) -> Predictor | EnsemblePredictor:
@@ -73,12 +77,17 @@ def mean(members: Sequence[Probabilities]) -> Probabilities:
 
 
 def export_ensemble(
-    runs: Sequence[Path], *, to: Path, texts: Sequence[str], facts: Mapping[str, Any] | None = None
+    runs: Sequence[Path],
+    *,
+    to: Path,
+    texts: Sequence[str],
+    facts: Mapping[str, Any] | None = None,
+    extras: Sequence[ExportExtras | None] = (),
 ) -> Exported:
     """Write the final models of `runs` to `to` as one model, and load it back.
 
     texts: real texts on which each member, and the whole, must say what was trained. facts: anything else
-    that `cp_search.json` should hold.
+    that `cp_search.json` should hold. extras: each member's rule and what its card says.
 
     Raises:
         UserError: fewer than two runs, runs of different tasks, or one that cannot be exported.
@@ -92,7 +101,8 @@ def export_ensemble(
     building.mkdir(parents=True)
     names = [f"member-{number:02d}" for number in range(1, len(runs) + 1)]
     members = [
-        export_model(run, to=building / name, texts=texts) for run, name in zip(runs, names, strict=True)
+        export_model(run, to=building / name, texts=texts, extras=one)
+        for run, name, one in zip(runs, names, extras or [None for _ in runs], strict=True)
     ]
     tasks = _shared_tasks(runs, [_facts(member.directory)["tasks"] for member in members])
     write_json(building / FACTS, {"tasks": tasks, "members": names, "rule": RULE, **(facts or {})})

@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
 
+from trainer.assess.rule import Floats, Rule, plain_rule, ruled_logits
 from trainer.config.schema import Config
 from trainer.data.tasks import Task
 from trainer.errors import CpSearchError, UserError
 from trainer.experiment import Experiment, load_run_config
 from trainer.files import write_json, write_text
+from trainer.fold import fold
 from trainer.model.build import empty_model
 from trainer.model.classifier import Classifier
-from trainer.model_card import model_card
+from trainer.model_card import CardFacts, model_card
 from trainer.predict import FACTS
 
 #: how far a reloaded model's logits may lie from the trained one's, float32
@@ -49,12 +53,24 @@ class Exported:
     checked_texts: int
 
 
+@dataclass(frozen=True)
+class ExportExtras:
+    """What an export carries beside the model.
+
+    rule: folded into the last layer; None: plain argmax. facts: for the model card and cp_search.json.
+    """
+
+    rule: Rule | None = None
+    facts: CardFacts = field(default_factory=CardFacts)
+
+
 def export_model(
-    run_directory: Path, *, to: Path, texts: Sequence[str], facts: dict[str, Any] | None = None
+    run_directory: Path, *, to: Path, texts: Sequence[str], extras: ExportExtras | None = None
 ) -> Exported:
     """Write the run's final model to `to`, load it back with transformers alone, and compare.
 
-    texts: real texts on which the trained and the reloaded model must agree.
+    texts: real texts on which the trained and the reloaded model must agree. The decision rule is folded
+    into the last layer: labels and probabilities of the directory are those of the rule.
 
     Raises:
         UserError: no finished run in `run_directory`, its pooling cannot be exported, or `to` holds
@@ -62,20 +78,27 @@ def export_model(
         ExportDiffers: the reloaded model's logits differ by more than `TOLERANCE`.
     """
     require_replaceable(to)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     config = load_run_config(run_directory)
     experiment = Experiment(run_directory, config)
-    tasks = _tasks_of(run_directory)
+    tasks = tasks_of(run_directory)
+    extras = extras or ExportExtras()
+    rule = extras.rule or plain_rule(tasks)
     model = load_final(experiment, tasks)
+    expected = _ruled_logits(model, experiment, texts, rule)
     tokenizer = AutoTokenizer.from_pretrained(experiment.tokenizer)
     building = to.with_name(f".{to.name}.building")
     shutil.rmtree(building, ignore_errors=True)
-    standard_model(model).save_pretrained(building)
+    net = standard_model(model)
+    fold(net, rule)
+    net.save_pretrained(building)
     tokenizer.model_max_length = config.model.max_sequence_length
     tokenizer.save_pretrained(building)
     shutil.copyfile(experiment.final_model, building / experiment.final_model.name)
-    write_json(building / FACTS, _facts(config, tasks) | (facts or {}))
-    write_text(building / "README.md", model_card(config, tasks=tasks, facts=facts or {}))
-    difference = _difference(model, building, texts)
+    write_json(building / FACTS, _facts(config, tasks) | {"decision": asdict(rule)} | extras.facts.as_dict())
+    write_text(building / "README.md", model_card(config, tasks=tasks, facts=extras.facts, rule=rule))
+    difference = _difference(expected, building, texts)
     if not difference <= TOLERANCE:  # also NaN
         raise ExportDiffers(
             f"reloaded logits differ by {difference:.2g} (allowed {TOLERANCE:g}); see {building}"
@@ -163,20 +186,44 @@ def _with_mean_layer(net: PreTrainedModel) -> PreTrainedModel:
 
 
 @torch.inference_mode()
-def _difference(model: Classifier, directory: Path, texts: Sequence[str]) -> float:
-    """Largest difference of logits between the trained model and the directory loaded afresh."""
+def _ruled_logits(
+    model: Classifier, experiment: Experiment, texts: Sequence[str], rule: Rule
+) -> list[Floats]:
+    """What the trained model says of `texts`, by batches of 32, under the rule."""
+    tokenizer = AutoTokenizer.from_pretrained(experiment.tokenizer)
+    longest = experiment.config.model.max_sequence_length
+    found = []
+    for batch in _batches(texts, tokenizer, max_length=longest):
+        logits_BC = model(batch["input_ids"], batch["attention_mask"])
+        found.append(ruled_logits(logits_BC.numpy(), rule))
+    return found
+
+
+@torch.inference_mode()
+def _difference(expected: Sequence[Floats], directory: Path, texts: Sequence[str]) -> float:
+    """Largest difference between these logits and those of the directory loaded afresh."""
     fresh = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(directory)
     differences = []
-    for start in range(0, len(texts), 32):
-        batch = tokenizer(list(texts[start : start + 32]), padding=True, truncation=True, return_tensors="pt")
+    for mine_BC, batch in zip(expected, _batches(texts, tokenizer), strict=True):
         ids_BL, mask_BL = batch["input_ids"], batch["attention_mask"]
         there_BC: Tensor = fresh(input_ids=ids_BL, attention_mask=mask_BL).logits
-        differences.append((there_BC - model(ids_BL, mask_BL)).abs().max())
-    return float(torch.stack(differences).max())  # NaN stays NaN, which Python's max would lose
+        differences.append(np.abs(there_BC.numpy() - mine_BC).max())
+    return float(np.max(differences))  # NaN stays NaN, which Python's max would lose
 
 
-def _tasks_of(run_directory: Path) -> tuple[Task, ...]:
+def _batches(texts: Sequence[str], tokenizer: Any, *, max_length: int | None = None) -> Iterator[Any]:
+    for start in range(0, len(texts), 32):
+        part = list(texts[start : start + 32])
+        yield tokenizer(part, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+
+
+def tasks_of(run_directory: Path) -> tuple[Task, ...]:
+    """The tasks a finished run was trained on.
+
+    Raises:
+        UserError: no finished run in `run_directory`.
+    """
     try:
         summary = json.loads((run_directory / "training_summary.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:

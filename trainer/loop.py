@@ -270,7 +270,7 @@ class Loop:
         found = self.evaluate(self.parts.val, where=f"evaluation {number}")
         metrics = self._metrics(found)
         self.selection.judge(progress, metrics, scores=found.scores.as_dict())
-        self.selection.keep(progress, metrics[self.selection.metric], model=self.model)
+        self.selection.keep(progress, self.selection.watched(progress, metrics), model=self.model)
         progress.history.append({"evaluation": number, "step": progress.step, "epoch": epoch, **metrics})
         self.parts.experiment.write_history(progress.history)
         for name, value in {**metrics, **self._memory()}.items():

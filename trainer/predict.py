@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,91 +13,154 @@ from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
+from trainer.assess.rule import softmax, split_logits
 from trainer.data.batches import micro_batches
 from trainer.errors import ModelError
+from trainer.threshold import Threshold, decide
 
 #: the file `export` leaves beside the model
 FACTS = "cp_search.json"
 
 #: task -> probabilities [N, C] of its classes, in label order
-Probabilities = Mapping[str, NDArray[np.float32]]
+Probabilities = Mapping[str, NDArray[np.floating[Any]]]
 
 #: rows × longest text of one forward pass
 TOKEN_BUDGET = 4096
+#: texts tokenised at once: enough to sort by length, and memory for a file of any size stays bounded
+CHUNK = 16_384
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
+Progress = Callable[[int, int], None]
+
+
+class Backend(Protocol):
+    """What computes: token ids and mask [B, L] in, logits [B, C] out."""
+
+    def __call__(self, ids_BL: Ints, mask_BL: Ints) -> Floats:
+        """Logits of one batch."""
+
+
+class TorchBackend:
+    """The exported weights in transformers, on the GPU if there is one."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises ModelError: transformers cannot load `directory`."""
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{directory} cannot be loaded: {error}") from error
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = model.eval().to(self._device)
+
+    @torch.inference_mode()
+    def __call__(self, ids_BL: Ints, mask_BL: Ints) -> Floats:
+        """Logits of one batch."""
+        ids, mask = torch.from_numpy(ids_BL), torch.from_numpy(mask_BL)
+        logits = self._model(input_ids=ids.to(self._device), attention_mask=mask.to(self._device)).logits
+        found_BC: Floats = logits.float().cpu().numpy()
+        return found_BC
 
 
 class Predictor:
     """An exported model; several tasks are cut out of its logits.
 
+    Its labels are those of the evaluation: the decision rule is in the exported weights.
+
     Raises:
         ModelError: `directory` holds no model that transformers can load.
     """
 
-    def __init__(self, directory: Path) -> None:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    def __init__(self, directory: Path, *, backend: Backend | None = None) -> None:
+        """backend: None computes with torch."""
         if not (directory / "config.json").is_file():
             raise ModelError(f"{directory} is no exported model: it has no config.json")
+        self._backend = backend or TorchBackend(directory)
         try:
-            self._model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32)
             self._tokenizer = AutoTokenizer.from_pretrained(directory)
         except (OSError, ValueError) as error:
-            raise ModelError(f"{directory} cannot be loaded: {error}") from error
-        self._model.eval()
-        self.tasks = _tasks(directory, self._model.config.id2label)
+            raise ModelError(f"{directory} has no tokenizer that can be loaded: {error}") from error
+        self._pad_id = int(self._tokenizer.pad_token_id or 0)
+        self.tasks = _tasks(directory)
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+    def predict(
+        self, texts: Sequence[str], *, thresholds: Sequence[Threshold] = (), progress: Progress | None = None
+    ) -> list[dict[str, Any]]:
         """For every text, in order: {"text", task: {"label", "probability", "probabilities"}, …}."""
-        return predictions(texts, tasks=self.tasks, probabilities=self.probabilities(texts))
+        found = self.probabilities(texts, progress=progress)
+        return predictions(texts, tasks=self.tasks, probabilities=found, thresholds=thresholds)
 
-    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+    def probabilities(self, texts: Sequence[str], *, progress: Progress | None = None) -> Probabilities:
         """Task -> [N, C], a row for each text in order."""
-        logits_NC = torch.empty(len(texts), sum(map(len, self.tasks.values())))
-        if texts:
-            encoded = self._tokenizer(list(texts), truncation=True)["input_ids"]
+        logits_NC = self.logits(texts, progress=progress)
+        parts = split_logits(logits_NC.astype(np.float64), [len(classes) for classes in self.tasks.values()])
+        return {task: softmax(part_NC) for task, part_NC in zip(self.tasks, parts, strict=True)}
+
+    def logits(self, texts: Sequence[str], *, progress: Progress | None = None) -> Floats:
+        """Float32 [N, C] in the order of the texts; `progress(done, total)` after every batch.
+
+        Within a chunk of `CHUNK` texts batches are by length, longest first, of at most `TOKEN_BUDGET`
+        tokens with their padding: hardly any padding is computed.
+        """
+        logits_NC = np.empty((len(texts), sum(map(len, self.tasks.values()))), np.float32)
+        done = 0
+        for start in range(0, len(texts), CHUNK):
+            encoded = self._encoded(texts[start : start + CHUNK])
             lengths_N = np.array([len(ids) for ids in encoded], dtype=np.int64)
             for rows in micro_batches(lengths_N, token_budget=TOKEN_BUDGET):
-                logits_NC[torch.from_numpy(rows)] = self._logits([encoded[row] for row in rows])
-        parts = torch.split(logits_NC, [len(classes) for classes in self.tasks.values()], dim=1)
-        return {task: part_NC.softmax(dim=1).numpy() for task, part_NC in zip(self.tasks, parts, strict=True)}
+                logits_NC[start + rows] = self._backend(*self._padded([encoded[row] for row in rows]))
+                done += len(rows)
+                if progress is not None:
+                    progress(done, len(texts))
+        return logits_NC
 
-    @torch.inference_mode()
-    def _logits(self, encoded: list[list[int]]) -> torch.Tensor:
-        batch = self._tokenizer.pad({"input_ids": encoded}, return_tensors="pt")
-        logits_BC: torch.Tensor = self._model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-        ).logits
-        return logits_BC
+    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
+        found: list[list[int]] = self._tokenizer(
+            list(texts), truncation=True, return_attention_mask=False, return_token_type_ids=False
+        )["input_ids"]
+        return found
+
+    def _padded(self, encoded: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:
+        width = max(1, *(len(ids) for ids in encoded)) if len(encoded) > 1 else max(1, len(encoded[0]))
+        ids_BL = np.full((len(encoded), width), self._pad_id, np.int64)
+        mask_BL = np.zeros((len(encoded), width), np.int64)
+        for row, ids in enumerate(encoded):
+            ids_BL[row, : len(ids)] = ids
+            mask_BL[row, : len(ids)] = 1
+        return ids_BL, mask_BL
 
 
 def predictions(
-    texts: Sequence[str], *, tasks: Mapping[str, Sequence[str]], probabilities: Probabilities
+    texts: Sequence[str],
+    *,
+    tasks: Mapping[str, Sequence[str]],
+    probabilities: Probabilities,
+    thresholds: Sequence[Threshold] = (),
 ) -> list[dict[str, Any]]:
     """What `Predictor.predict` gives, of probabilities that are known."""
-    return [
-        {
-            "text": text,
-            **{
-                task: _decision(classes, probabilities[task][row].tolist()) for task, classes in tasks.items()
-            },
-        }
-        for row, text in enumerate(texts)
-    ]
+    described: list[dict[str, Any]] = [{"text": text} for text in texts]
+    for task, classes in tasks.items():
+        labels_N = decide(probabilities[task], [one for one in thresholds if one.task == task])
+        for row, label, shares in zip(
+            described, labels_N.tolist(), probabilities[task].tolist(), strict=True
+        ):
+            row[task] = {
+                "label": classes[label],
+                "probability": shares[label],
+                "probabilities": dict(zip(classes, shares, strict=True)),
+            }
+    return described
 
 
-def _decision(classes: Sequence[str], probabilities: list[float]) -> dict[str, Any]:
-    best = max(range(len(classes)), key=probabilities.__getitem__)
-    return {
-        "label": classes[best],
-        "probability": probabilities[best],
-        "probabilities": dict(zip(classes, probabilities, strict=True)),
-    }
-
-
-def _tasks(directory: Path, id2label: dict[int, str]) -> dict[str, list[str]]:
+def _tasks(directory: Path) -> Mapping[str, list[str]]:
     """Task -> classes: from the export's own facts, else the one task that config.json names."""
     facts = directory / FACTS
     if facts.is_file():
         tasks: dict[str, list[str]] = json.loads(facts.read_text(encoding="utf-8"))["tasks"]
         return tasks
-    return {"labels": [id2label[index] for index in sorted(id2label)]}
+    names = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("id2label")
+    if not names:
+        raise ModelError(f"{directory} names no labels: neither {FACTS} nor id2label in its config.json")
+    return {"labels": [names[key] for key in sorted(names, key=int)]}

@@ -17,6 +17,7 @@ from trainer.metrics import score
 from trainer.model.build import encoder_config, load_tokenizer, require_checkpointing
 from trainer.model.source import require_model
 from trainer.optimizer import require_optimizer
+from trainer.selection import NEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def measured_names(tasks: Sequence[Task]) -> list[str]:
 
 
 def _require_metric(metric: str, tasks: Sequence[Task]) -> None:
-    names = measured_names(tasks)
+    names = [*measured_names(tasks), NEWEST]
     if metric not in names:
         near = closest(metric, names)
         hint = f"did you mean {near}?" if near else f"measured are: {', '.join(names)}"

@@ -15,6 +15,9 @@ from trainer.checkpoint import Progress, save_checkpoint
 from trainer.config.schema import Config
 from trainer.errors import NonFinite
 
+#: a metric that is always best at the newest evaluation, for runs without rows to choose on
+NEWEST = "evaluation"
+
 #: directories this module makes, and may drop
 _OURS = re.compile(r"(best|evaluation)-\d+")
 
@@ -42,15 +45,19 @@ class Selection:
         Raises:
             NonFinite: the watched metric or the loss is not a number: the weights are worthless.
         """
-        for name in (self.metric, "eval_loss"):
+        for name in sorted({self.metric, "eval_loss"} - {NEWEST}):
             if not math.isfinite(metrics[name]):
                 raise NonFinite(_not_finite(name, progress, metrics))
-        value = metrics[self.metric]
+        value = self.watched(progress, metrics)
         progress.stale += 1
         if progress.best_value is None or self._sign * value > self._sign * progress.best_value:
             progress.best_value, progress.best_step = value, progress.evaluations
             progress.best_metrics, progress.best_scores = metrics, scores
             progress.stale = 0
+
+    def watched(self, progress: Progress, metrics: Mapping[str, float]) -> float:
+        """What the newest evaluation is judged by."""
+        return float(progress.evaluations) if self.metric == NEWEST else metrics[self.metric]
 
     def keep(self, progress: Progress, value: float, *, model: nn.Module) -> None:
         """Write the newest evaluation's weights if they are to stay; drop what no longer is."""

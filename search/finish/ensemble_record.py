@@ -19,10 +19,11 @@ class Member:
 
 @dataclass(frozen=True)
 class EnsembleRecord:
-    """N members against the best single one, on validation; test is read for the ensemble only if it is kept.
+    """N members against the best single one, on validation; where kept, the evaluation is the ensemble's.
 
     together, single: macro-F1 on validation; gain: their paired difference. kept: its interval lies above 0.
-    planned_bytes: memory that predicting with all members together is planned to need.
+    planned_bytes: of all members' weights, which predicting holds in memory together.
+    test: the evaluation, where kept.
     """
 
     members: list[Member] = field(default_factory=list)

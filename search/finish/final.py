@@ -20,6 +20,8 @@ class Final:
     template, retrained_on ("train", "train+val"): what the retraining was. epochs_reason: where its number of
     epochs is from, when not from the template. notes: lines a person should read beside the numbers.
     confirmation, rule, evaluation, comparison, ensemble, export: None where that part was not done.
+    test, baseline: only read of finishes by earlier versions: scores without intervals.
+    reloaded_difference: of logits, between the trained model and the export loaded back.
     config: the YAML it was made from; a finish is done again only if this differs.
     """
 

@@ -5,7 +5,7 @@
     studies/NAME/final/begun.json                  whose model is being made here: {trial, config}
     studies/NAME/final/experiment/                 the retraining: an experiment directory
     studies/NAME/final/member-02/                  further members of an ensemble, the same
-    studies/NAME/final/rule.json                   `Rule`
+    studies/NAME/final/rule.json                   `Rule`; of further members rule-member-02.json and so on
     studies/NAME/final/evaluation.json             `Assessment` of the model on test
     studies/NAME/final/baseline.json               `Comparison`
     studies/NAME/final/ensemble.json               `EnsembleRecord`

@@ -8,6 +8,7 @@ from typing import Any
 
 from search.console import values_line
 from search.finish.final import Final
+from search.finish.words import closing_lines, verdict
 from search.storage import masked
 from search.study import StudyHandle, best_trial
 from search.worker import count_states
@@ -34,7 +35,9 @@ class StudyReport:
 
     def lines(self) -> list[str]:
         """What a person wants to know at the end: how good, where it lies, what to type next."""
-        return [*self._best_lines(), *self._final_lines(), *self._next_lines()]
+        first = verdict(self.final) if self.final is not None else ""
+        lines = [*self._best_lines(), *self._final_lines(), *self._next_lines()]
+        return [first, *lines] if first else lines
 
     def _best_lines(self) -> list[str]:
         counts = ", ".join(f"{count} {state}" for state, count in self.trials.items())
@@ -51,11 +54,7 @@ class StudyReport:
             return []
         if final.model_dir is None:
             return [f"The final model was not made: {final.status}. {final.error or ''}".rstrip()]
-        return [
-            *_score_lines(final),
-            f"Model       {final.model_dir}  (loads with plain transformers)",
-            f"Experiment  {final.experiment_dir}",
-        ]
+        return closing_lines(final)
 
     def _next_lines(self) -> list[str]:
         lines = [f"Study       {masked(self.storage)}", f"Trials      {self.directory}", "Next:"]
@@ -75,21 +74,3 @@ def summarise(handle: StudyHandle, directory: Path, *, final: Final | None) -> S
         best={"number": best.number, "value": best.value, "params": best.params} if best else None,
         final=final,
     )
-
-
-def _score_lines(final: Final) -> list[str]:
-    lines = []
-    if final.eval_f1_macro is not None:
-        lines.append(_score("Validation", final.eval_f1_macro, "the epoch was chosen on these rows"))
-    if final.test_f1_macro is not None:
-        lines.append(_score("Test", final.test_f1_macro, "rows nothing was chosen on"))
-    if final.test_f1_macro is not None and final.baseline_f1_macro is not None:
-        ahead = final.test_f1_macro - final.baseline_f1_macro
-        where = f"{abs(ahead):.4f} {'above' if ahead > 0 else 'BELOW'} it"
-        note = f"TF-IDF + logistic regression, same rows; the model is {where}"
-        lines.append(_score("Baseline", final.baseline_f1_macro, note))
-    return lines
-
-
-def _score(name: str, value: float, note: str) -> str:
-    return f"{name:<11} f1_macro {value:.4f}  ({note})"

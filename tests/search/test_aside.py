@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from search.aside import holds_work, move_aside
-from search.engine.job import Job
-from search.finish.one_child import FinalJob, finish
+from search.finish.place import FinishPlace
+from search.finish.retrain import Recipe, begin
 from search.worker import TRIAL_LOCK
 from tests.search.fakes import SPACE, Bench, Scripted
-from trainer import Config, Observer, Outcome, Report, Silent
+from trainer import Silent
 
 TWO = SPACE.replace("trials: 4", "trials: 2")
 
@@ -19,25 +19,6 @@ TWO = SPACE.replace("trials: 4", "trials: 2")
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-class Broken:
-    """An engine whose jobs end before they leave a model; remembers what lay there when they began."""
-
-    def __init__(self) -> None:
-        self.found: list[list[str]] = []
-
-    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, object]:
-        """Leave a checkpoint and no model."""
-        home = Path(job.directory)
-        self.found.append(sorted(entry.name for entry in home.iterdir() if entry.is_dir()))
-        (home / "experiment").mkdir(exist_ok=True)
-        return vars(Outcome("failed", job.directory, error="lost power", error_kind="lost"))
-
-
-def final_job(home: Path, *, trial: int, rate: float) -> FinalJob:
-    config = Config.model_validate({"training": {"learning_rate": rate}})
-    return FinalJob(config=config, directory=str(home / "final"), trial=trial, facts={})
 
 
 def test_the_results_of_a_deleted_study_are_not_taken_for_those_of_the_new_one(bench: Bench) -> None:
@@ -50,12 +31,17 @@ def test_the_results_of_a_deleted_study_are_not_taken_for_those_of_the_new_one(b
     assert f"Moved aside what an earlier study left: {kept}" in bench.listener.lines
 
 
-def test_a_finish_begun_for_another_trial_is_moved_aside_and_not_gone_on_with(tmp_path: Path) -> None:
-    engine = Broken()
+def test_a_finish_begun_for_another_trial_is_moved_aside_and_not_gone_on_with(bench: Bench) -> None:
+    space = bench.space()
+    place = FinishPlace(bench.directory, bench.engine, Silent())
+    found = []
     for trial, rate in ((1, 1e-4), (1, 1e-4), (5, 2e-4)):
-        finish(final_job(tmp_path, trial=trial, rate=rate), engine=engine, observer=Silent())
-    assert engine.found == [[], ["experiment"], []]
-    assert (tmp_path / "final-of-trial-0001" / "experiment").is_dir()
+        config = space.final_config({"training.learning_rate": rate})
+        home = begin(Recipe(trial, config, "production"), place)
+        found.append((home / "experiment").is_dir())
+        (home / "experiment").mkdir(exist_ok=True)
+    assert found == [False, True, False]
+    assert (bench.directory / "final-of-trial-0001" / "experiment").is_dir()
 
 
 def test_moving_aside_never_overwrites_what_was_moved_before(tmp_path: Path) -> None:

@@ -1,32 +1,63 @@
-"""The way from the best trial to an exported model, and going on with it."""
+"""From the best trials to an exported model, and going on with it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.engine.child import OUTCOME
-from search.engine.job import Job
+from search.engine.local import LocalEngine
 from search.finish.final import Final
-from search.finish.one_child import FinalJob, finish
-from trainer import Config, Observer, Report, Silent, write_json, write_sample
+from search.finish.finish import finish
+from search.finish.place import FinishPlace
+from search.finish.stored import read_stored
+from search.finish.words import closing_lines, verdict
+from search.space import load_space
+from search.study import StudyHandle, open_study
+from tests.search.fakes import Bench, Scripted
+from trainer import Silent, write_sample, write_text
+
+SPACE = """
+name: small
+base: fast_dev
+set:
+  model.name: builtin:tiny
+  model.max_sequence_length: 16
+  data.train_path: {sample}/train.jsonl
+  data.val_path: {sample}/val.jsonl
+  data.test_path: {sample}/test.jsonl
+  data.cache_dir: {home}/cache
+  training.num_epochs: 1
+search:
+  training.learning_rate: {{type: float, low: 1.0e-3, high: 1.0e-2}}
+budget: {{trials: 2}}
+finish:
+  template: fast_dev
+  set: {{training.num_epochs: 1}}
+  {finish}
+"""
 
 
-class Here:
-    """An engine that runs a job in this process, and counts."""
+class Watcher(Silent):
+    """Remembers the lines; asks to end once one of them holds `stop_at`."""
 
-    def __init__(self) -> None:
-        self.runs = 0
+    def __init__(self, stop_at: str | None = None) -> None:
+        self.lines: list[str] = []
+        self._stop_at = stop_at
+        self._stopped = False
 
-    def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
-        """As the local engine does it, without the child."""
-        self.runs += 1
-        result = asdict(job.run(observer, report))
-        write_json(Path(job.directory) / OUTCOME, result)
-        return result
+    def say(self, line: str) -> None:
+        """Keep it."""
+        self.lines.append(line)
+        self._stopped = self._stopped or (self._stop_at is not None and self._stop_at in line)
+
+    def interrupted(self) -> bool:
+        """After the line."""
+        return self._stopped
 
 
 @pytest.fixture(scope="module")
@@ -36,55 +67,153 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def job_in(tmp_path: Path, sample: Path, *, trial: int = 0, rate: float = 1e-3) -> FinalJob:
-    config = Config.model_validate(
-        {
-            "model": {"name": "builtin:tiny", "max_sequence_length": 16},
-            "data": {
-                **{f"{name}_path": str(sample / f"{name}.jsonl") for name in ("train", "val", "test")},
-                "cache_dir": str(tmp_path / "cache"),
-            },
-            "training": {"num_epochs": 1, "learning_rate": rate},
-        }
-    )
-    home = tmp_path / "study" / "final"
-    home.mkdir(parents=True, exist_ok=True)
-    return FinalJob(config=config, directory=str(home), trial=trial, facts={"study": "s"})
+def study(home: Path, sample: Path, *, finish: str = "confirm: off") -> StudyHandle:
+    """A study of two trials that are told without being run: 0.6 and 0.7."""
+    path = home / "small.yaml"
+    write_text(path, SPACE.format(sample=sample, home=home, finish=finish))
+    handle = open_study(load_space(str(path)), storage_url=f"sqlite:///{home / 'small.db'}")
+    for rate, value in ((2e-3, 0.6), (4e-3, 0.7)):
+        handle.study.enqueue_trial({"training.learning_rate": rate})
+        trial = handle.study.ask()
+        trial.suggest_float("training.learning_rate", 1e-3, 1e-2)
+        trial.report(value, 1)
+        handle.study.tell(trial, value)
+    return handle
 
 
-def done(job: FinalJob, engine: Here) -> Final:
-    return finish(job, engine=engine, observer=Silent())
+def place(home: Path, watcher: Watcher | None = None, **changes: Any) -> FinishPlace:
+    return replace(FinishPlace(home / "small", LocalEngine(), watcher or Watcher()), **changes)
 
 
+def done(home: Path, handle: StudyHandle, **changes: Any) -> Final:
+    final = finish(handle, place(home, **changes))
+    assert final is not None
+    return final
+
+
+@pytest.mark.slow
 def test_a_finish_leaves_a_model_its_scores_and_the_baselines(tmp_path: Path, sample: Path) -> None:
-    final = done(job_in(tmp_path, sample), Here())
-    assert final.status == "completed"
+    handle = study(tmp_path, sample)
+    watcher = Watcher()
+    final = done(tmp_path, handle, observer=watcher)
+    assert final.status == "completed", final.error
     assert (Path(str(final.model_dir)) / "model.safetensors").is_file()
-    scores = (final.eval_f1_macro, final.test_f1_macro, final.baseline_f1_macro)
-    assert all(score is not None and 0 < score < 1 for score in scores)
-    assert final.test["tasks"].keys() == final.baseline["tasks"].keys()
+    assert final.trial == 1
+    assert final.evaluation is not None
+    assert final.comparison is not None
+    assert final.test_f1_macro == final.evaluation.f1_macro.value
+    assert len(final.evaluation.tasks) == len(final.comparison.assessment.tasks) == 4
+    assert final.export is not None
+    assert final.export.reloaded_f1_macro == pytest.approx(final.test_f1_macro)
+    assert final.notes == ["not confirmed over seeds: the search's best value is partly luck"]
+    stored = read_stored(tmp_path / "small")
+    assert stored.final == final
+    assert stored.evaluation == final.evaluation
+    facts = json.loads((Path(str(final.model_dir)) / "cp_search.json").read_text(encoding="utf-8"))
+    assert facts["data"].keys() == {"train", "val", "test"}
+    again = done(tmp_path, handle)
+    assert again == final
+    assert sum("Evaluating once" in line for line in watcher.lines) == 1
 
 
-def test_a_finish_that_is_done_is_not_done_again(tmp_path: Path, sample: Path) -> None:
-    engine, job = Here(), job_in(tmp_path, sample)
-    assert done(job, engine) == done(job, engine)
-    assert engine.runs == 1
+@pytest.mark.slow
+def test_what_is_done_is_not_done_again_after_a_stop(tmp_path: Path, sample: Path) -> None:
+    handle = study(tmp_path, sample, finish="confirm: {top_k: 2, seeds: 2}")
+    stopped = done(tmp_path, handle, observer=Watcher("Retraining trial"))
+    assert stopped.status == "interrupted"
+    runs = sorted((tmp_path / "small" / "confirm").glob("trial-*/outcome.json"))
+    assert len(runs) == 4
+    made = [path.stat().st_mtime_ns for path in runs]
+    watcher = Watcher()
+    final = done(tmp_path, handle, observer=watcher)
+    assert final.status == "completed", final.error
+    assert [path.stat().st_mtime_ns for path in runs] == made
+    assert not any("Confirming trial" in line for line in watcher.lines)
+    shutil.rmtree(str(final.model_dir))
+    watcher = Watcher()
+    assert done(tmp_path, handle, observer=watcher).status == "completed"
+    assert not any("Retraining" in line or "Evaluating" in line for line in watcher.lines)
 
 
-def test_after_a_crash_behind_the_retraining_only_the_rest_is_done(tmp_path: Path, sample: Path) -> None:
-    job = job_in(tmp_path, sample)
-    first = done(job, Here())
-    weights = Path(job.directory) / "experiment" / "final_model.pt"
-    made = weights.stat().st_mtime_ns
-    (Path(job.directory) / OUTCOME).unlink()
-    again = done(job, Here())
-    assert weights.stat().st_mtime_ns == made
-    assert replace(again, reloaded_difference=None) == replace(first, reloaded_difference=None)
+@pytest.mark.slow
+def test_all_rows_are_trained_on_for_as_long_as_the_confirming_runs_say(tmp_path: Path, sample: Path) -> None:
+    handle = study(tmp_path, sample, finish="confirm: {top_k: 1, seeds: 1}\n  retrain_on: train+val")
+    final = done(tmp_path, handle)
+    assert final.status == "completed", final.error
+    assert final.retrained_on == "train+val"
+    assert final.epochs_reason.startswith("1: mean best epoch of 1 confirming runs")
+    assert final.rule is None
+    assert final.eval_f1_macro is None
+    summary = json.loads((Path(final.experiment_dir) / "training_summary.json").read_text(encoding="utf-8"))
+    counts = {name: len((sample / f"{name}.jsonl").read_text().splitlines()) for name in ("train", "val")}
+    assert summary["data"]["train"]["rows"] == sum(counts.values())
 
 
+@pytest.mark.slow
+def test_an_ensemble_is_kept_only_if_it_helps_and_says_why(tmp_path: Path, sample: Path) -> None:
+    handle = study(tmp_path, sample, finish="confirm: {top_k: 2, seeds: 1}\n  ensemble: 2")
+    final = done(tmp_path, handle)
+    assert final.status == "completed", final.error
+    assert final.ensemble is not None
+    assert final.ensemble.gain is not None
+    assert next(member.trial for member in final.ensemble.members) == final.trial
+    assert final.ensemble.kept == final.ensemble.gain.above_noise
+    members = json.loads((Path(str(final.model_dir)) / "cp_search.json").read_text()).get("members", [])
+    assert len(members) == (2 if final.ensemble.kept else 0)
+
+
+@pytest.mark.slow
 def test_the_model_of_another_trial_is_moved_aside_not_lost(tmp_path: Path, sample: Path) -> None:
-    first = done(job_in(tmp_path, sample), Here())
-    second = done(job_in(tmp_path, sample, trial=4, rate=2e-3), Here())
+    handle = study(tmp_path, sample)
+    first = done(tmp_path, handle)
+    second = finish(handle, place(tmp_path), trial=0)
+    assert second is not None
     assert second.status == "completed"
     assert second.config != first.config
-    assert (tmp_path / "study" / "final-of-trial-0000" / "model" / "model.safetensors").is_file()
+    assert (tmp_path / "small" / "final-of-trial-0001" / "model" / "model.safetensors").is_file()
+
+
+def test_a_part_that_crashes_is_told_and_the_rest_waits(tmp_path: Path, sample: Path) -> None:
+    handle = study(tmp_path, sample)
+    crashing = place(tmp_path, make_job=lambda _config, home, _card: Scripted(home, status="oom"))
+    final = finish(handle, crashing)
+    assert final is not None
+    assert final.status == "failed"
+    assert final.error is not None
+    assert "ended as oom" in final.error
+    assert final.model_dir is None
+
+
+def test_confirming_runs_go_on_one_by_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    text = (bench.space().path).read_text(encoding="utf-8")
+    text = text.replace("trials: 4", "trials: 2") + "finish: {confirm: {top_k: 2, seeds: 2}}\n"
+    bench.search(lambda directory: Scripted(directory), text=text)
+    handle = bench.open(text)
+    started: list[str] = []
+
+    def make(_config: Any, home: str, _card: Any) -> Scripted:
+        started.append(Path(home).name)
+        value = 0.5 if "0000" in home else 0.6
+        return Scripted(home, values=(value, value), status="completed")
+
+    where = FinishPlace(bench.directory, bench.engine, Watcher("0001-seed"), make_job=make)
+    finish(handle, replace(where, observer=Watcher("seed 1044 | evaluation 2")))
+    finish(handle, replace(where, observer=Watcher("Retraining")))
+    assert started[:4] == [f"trial-{trial:04d}-seed-{seed}" for trial in (0, 1) for seed in (1043, 1044)]
+    stored = read_stored(bench.directory).confirmation
+    assert stored is not None
+    assert stored.chosen == 1
+
+
+def test_below_the_baseline_is_said_first() -> None:
+    from tests.search.finals import final
+
+    below = final(ours=0.70, baseline=0.75)
+    assert verdict(below).startswith("BELOW THE BASELINE by 0.0500 (-0.0700 to -0.0300)")
+    assert "do not ship it" in verdict(below)
+    above = final(ours=0.76, baseline=0.75)
+    assert verdict(above).startswith("Above the baseline by 0.0100 (-0.0100 to 0.0300), within noise")
+    shown = "\n".join(closing_lines(below))
+    assert "fine_grained_label = 3: 40.0% of 100 rows falsely accused" in shown
+    assert "the baseline 59.0%" in shown

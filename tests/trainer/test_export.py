@@ -1,24 +1,26 @@
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from tests.conftest import picture
 from tests.trainer.model.families import NAMES, save_encoder
 from tests.trainer.runs import make_config
+from trainer.assess.rule import Rule, TaskRule, plain_rule
 from trainer.data.read import read_table
 from trainer.data.sample import write_sample
 from trainer.errors import UserError
 from trainer.experiment import Experiment, load_run_config
-from trainer.export import ExportDiffers, export_model, load_final
-from trainer.model_card import model_card
+from trainer.export import ExportDiffers, ExportExtras, export_model, load_final
+from trainer.model_card import CardFacts, model_card
 from trainer.predict import Predictor
 from trainer.runner import run
 
@@ -51,9 +53,9 @@ def plain_logits(directory: Path, texts: list[str]) -> torch.Tensor:
 
 def trained_logits(run_directory: Path, texts: list[str]) -> torch.Tensor:
     """What the trained classifier itself says."""
-    from trainer.export import _tasks_of
+    from trainer.export import tasks_of
 
-    model = load_final(Experiment(run_directory, load_run_config(run_directory)), _tasks_of(run_directory))
+    model = load_final(Experiment(run_directory, load_run_config(run_directory)), tasks_of(run_directory))
     tokenizer = AutoTokenizer.from_pretrained(run_directory / "tokenizer")
     batch = tokenizer(texts, padding=True, truncation=True, max_length=32, return_tensors="pt")
     with torch.inference_mode():
@@ -93,13 +95,18 @@ def test_plain_transformers_says_what_the_trained_model_says(
 
 def test_an_export_holds_all_that_is_needed(tmp_path: Path) -> None:
     home, texts = trained(tmp_path)
-    export_model(home, to=tmp_path / "model", texts=texts, facts={"test_f1_macro": 0.5, "trial": 3})
+    extras = ExportExtras(facts=CardFacts(validation_f1_macro=0.5, search=["trial 3 of a study"]))
+    export_model(home, to=tmp_path / "model", texts=texts, extras=extras)
     assert {path.name for path in (tmp_path / "model").iterdir()} >= {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
         *("README.md", "cp_search.json", "final_model.pt"),
     }
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-    assert "| test macro-F1 (read once, at the end) | 0.5000 |" in card
+    assert "- trial 3 of a study" in card
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["pipeline_tag"] == "text-classification"
+    assert front["license"] == "other"
+    assert "base_model" not in front, "builtin:tiny is not on the hub"
     assert {path.name for path in tmp_path.iterdir()} == {"rows", "cache", "run", "model"}
 
 
@@ -112,6 +119,20 @@ def test_the_pipeline_of_a_single_task_gives_the_predictors_labels(tmp_path: Pat
     assert [found["labels"]["label"] for found in mine] == [found["label"] for found in theirs]
     probabilities = [found["labels"]["probability"] for found in mine]
     assert probabilities == pytest.approx([found["score"] for found in theirs], abs=1e-5)
+
+
+def test_a_rule_is_folded_so_that_plain_transformers_decides_by_it(tmp_path: Path) -> None:
+    home, texts = trained(tmp_path, training__learning_rate=1e-2)
+    plain = trained_logits(home, texts)
+    # an offset in the middle of the differences turns about half of the labels
+    apart = float((plain[:, 0] - plain[:, 1]).median())
+    rule = Rule([TaskRule("labels", ["0", "1"], [-apart / 2, apart / 2], temperature=0.5)])
+    export_model(home, to=tmp_path / "model", texts=texts, extras=ExportExtras(rule=rule))
+    expected = ((plain + torch.tensor(rule.tasks[0].offsets)) / 0.5).softmax(1)
+    classify = pipeline("text-classification", model=str(tmp_path / "model"), truncation=True, top_k=None)
+    given = [{one["label"]: one["score"] for one in found} for found in classify(texts)]
+    assert [found["1"] for found in given] == pytest.approx(expected[:, 1].tolist(), abs=1e-4)
+    assert (expected.argmax(1) != plain.argmax(1)).any(), "a rule that changes no label proves nothing"
 
 
 def test_predictions_are_those_of_the_evaluation(tmp_path: Path) -> None:
@@ -138,15 +159,11 @@ def test_the_recipe_of_the_model_card_gives_each_tasks_probabilities(
     home, texts = trained(tmp_path, data__train_path=str(paths["train"]), data__val_path=str(paths["val"]))
     export_model(home, to=tmp_path / "model", texts=texts)
     execute_recipe(tmp_path / "model")
-    printed = [
-        [float(number) for number in re.findall(r"\d\.\d+", line)]
-        for line in capsys.readouterr().out.splitlines()
-        if line.startswith("tensor")
-    ]
+    printed = [ast.literal_eval(line) for line in capsys.readouterr().out.splitlines()]
     (found,) = Predictor(tmp_path / "model").predict(["文字"])
-    expected = [list(found[task]["probabilities"].values()) for task in found if task != "text"]
-    assert [len(part) for part in printed] == [3, 3, 4, 3]
-    assert np.concatenate(printed) == pytest.approx(np.concatenate(expected), abs=1e-3)
+    for task, part in zip(("toxicity", "bullying", "role", "emotion"), printed, strict=True):
+        expected = {f"{task}/{name}": share for name, share in found[task]["probabilities"].items()}
+        assert part == pytest.approx(expected, abs=1e-5)
     labels = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").config.id2label
     assert labels[0] == "toxicity/none"
     assert labels[12] == "emotion/positive"
@@ -228,8 +245,12 @@ def test_the_model_card_says_what_mean_pooling_became(tmp_path: Path) -> None:
     from trainer.data.tasks import Task
 
     tasks = [Task("labels", ("0", "1"))]
-    mean = model_card(make_config(tmp_path, model__pooling="mean"), tasks=tasks, facts={})
-    cls = model_card(make_config(tmp_path, model__pooling="cls"), tasks=tasks, facts={})
+    mean = model_card(
+        make_config(tmp_path, model__pooling="mean"), tasks=tasks, facts=CardFacts(), rule=plain_rule(tasks)
+    )
+    cls = model_card(
+        make_config(tmp_path, model__pooling="cls"), tasks=tasks, facts=CardFacts(), rule=plain_rule(tasks)
+    )
     assert "written as one more encoder layer" in mean
     assert "encoder layer" not in cls
     assert "## Measured" not in cls

@@ -146,7 +146,9 @@ class CallbacksConfig(Section):
     early_stopping_patience: int | None = Field(
         3, ge=1, description="evaluations without improvement before stopping; null: never"
     )
-    early_stopping_metric: Name = Field("eval_f1_macro", description="metric that picks the best evaluation")
+    early_stopping_metric: Name = Field(
+        "eval_f1_macro", description="picks the best evaluation; `evaluation` takes the last"
+    )
     early_stopping_mode: Literal["max", "min"] = Field("max", description="is more of it better?")
     save_top_k: int = Field(1, ge=0, description="best checkpoints kept")
     save_best_only: bool = Field(True, description="no checkpoint for evaluations that are not the best")
