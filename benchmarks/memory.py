@@ -3,24 +3,29 @@
     python benchmarks/memory.py [published] [meter] [cost]
 
 published: against figures measured on GPUs by others. meter: against the same step over real tensors on the
-CPU. cost: seconds for a trace, a law, and a plan that is cached. All three without arguments.
+CPU. cost: seconds for a trace, a law, a whole space, and a plan that is cached. All three without arguments.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from transformers import BertConfig
+from transformers import AutoConfig, BertConfig
 
+from search.room import combinations
+from search.space import load_space
+from trainer import plan_rooms
 from trainer.memory.card import parse_card
+from trainer.memory.encoders import known_encoders
 from trainer.memory.plan import MIB, Planner, plan
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.published import CONTEXT_MIB, published
@@ -60,10 +65,30 @@ def cost() -> None:
     card = parse_card("rtx3050")
     seconds = _best(lambda: Planner().largest_rows(base, card=card), times=1)
     print(f"largest micro-batch of BERT-base (three traces, then a law): {seconds:.2f} s")
+    for when, seconds in zip(("from nothing", "again"), _space(), strict=True):
+        print(f"spaces/rtx3050.yaml, chinese-macbert-base, {when}: {seconds:.2f} s")
     with tempfile.TemporaryDirectory() as directory:
         Planner(PlanCache(Path(directory))).plan(base)
         warm = _best(lambda: Planner(PlanCache(Path(directory))).plan(base))
     print(f"a plan from the cache: {1000 * warm:.1f} ms")
+
+
+def _space() -> Iterator[float]:
+    """Seconds to plan all combinations of the reference space, without and with a cache; imports apart."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        shape = AutoConfig.for_model(**known_encoders()["hfl/chinese-macbert-base"])
+        shape.save_pretrained(home / "model")
+        rows = [json.dumps({"text": f"第{number}句", "labels": number % 2}) for number in range(20)]
+        (home / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+        data = {f"data.{split}_path": str(home / "rows.jsonl") for split in ("train", "val", "test")}
+        places = {"model.name": str(home / "model"), "data.cache_dir": str(home / "cache")}
+        space = load_space("rtx3050", settings={**data, **places})
+        configs = [space.trial_config(values) for values in combinations(space)]
+        for _ in range(2):
+            start = time.perf_counter()
+            list(plan_rooms(configs, card=parse_card("rtx3050")))
+            yield time.perf_counter() - start
 
 
 def _combinations() -> list[PlanRequest]:
