@@ -17,6 +17,9 @@ from search.cli.settings import SET_HELP, read_settings
 if TYPE_CHECKING:
     from trainer import FitOptions, Resolved
 
+_SOFTWARE_HELP = (
+    "Memory habits of other software, to compare with its figures: old-softmax, zeroed-gradients, …"
+)
 _OPTIMIZER_HELP = "AdamW (what training here uses), Adafactor, or one of its kinds, as in adamw_foreach."
 
 
@@ -43,6 +46,7 @@ class FitFlags:
         int | None,
         typer.Option(help="Micro-batches per optimizer step; without it from the effective batch."),
     ] = None
+    software: Annotated[str | None, typer.Option(help=_SOFTWARE_HELP)] = None
     context: Annotated[str | None, typer.Option(help="What CUDA itself takes, as in 500MiB.")] = None
     set: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help=SET_HELP)] = field(default_factory=list)
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout: a list of rows.")] = False
@@ -91,6 +95,7 @@ def _options(flags: FitFlags) -> FitOptions:
         lengths=_numbers("--seq", flags.seq),
         batches=_numbers("--batch", flags.batch),
         steps_accumulated=flags.steps_accumulated,
+        software=tuple(flags.software.split(",")) if flags.software else (),
     )
 
 

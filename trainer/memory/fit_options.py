@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from itertools import chain
+from typing import TYPE_CHECKING, Any, get_args
 
 from trainer.config.yaml import closest
 from trainer.data.splits import cache_directory
@@ -42,6 +43,14 @@ OPTIMIZERS: dict[str, OptimizerKind] = {
     "Adafactor": "adafactor",
     **{name: name for name in get_args(OptimizerKind) if not name.endswith("_old")},
 }
+#: what `--software` may name: how software of another age or setting uses memory
+SOFTWARE: dict[str, dict[str, Any]] = {
+    "old-softmax": {"old_softmax": True},  # torch before 1.11
+    "zeroed-gradients": {"zeroed": True},  # torch before 2.0: gradients are alive during forward
+    "no-workspace": {"workspace_bytes": 0},  # torch before 1.11: cuBLAS takes its own, beside the allocator
+    "lazy-state": {"primed": False},  # the optimizer's state is made in its first step
+    "expandable-segments": {"expandable": True},  # PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
+}
 CHECKPOINTING: dict[str, Checkpointing] = {"off": False, "selective": "selective", "on": True}
 BATCH_KEYS = ("training.batch_size", "training.gradient_accumulation_steps", "training.effective_batch_size")
 
@@ -50,7 +59,8 @@ BATCH_KEYS = ("training.batch_size", "training.gradient_accumulation_steps", "tr
 class FitOptions:
     """What narrows a question; None: as the configuration says.
 
-    checkpointing: on, off, selective, or auto (the first of off, selective, on that fits).
+    checkpointing: on, off, selective, or auto (the first of off, selective, on that fits). software: names
+    from `SOFTWARE`, of how what others measured differs from what trains here.
     """
 
     precision: PrecisionName | None = None
@@ -60,6 +70,7 @@ class FitOptions:
     lengths: tuple[int, ...] | None = None
     batches: tuple[int, ...] | None = None
     steps_accumulated: int | None = None
+    software: tuple[str, ...] = ()
 
 
 def plan_fit(
@@ -99,7 +110,7 @@ def fit_question(resolved: Resolved, *, card: CardSpec, options: FitOptions) -> 
             shape cannot be had. ConfigError: the configuration contradicts the shape.
     """
     shape = _shape(resolved.config)
-    request = on_card(_request(resolved.config, shape, options), card)
+    request = _request(resolved.config, shape, options, card=card)
     ways = _ways(resolved.config, shape, options)
     question = FitQuestion(
         request=request,
@@ -146,15 +157,18 @@ def _shape(config: Config) -> PreTrainedConfig:
     return shape
 
 
-def _request(config: Config, shape: PreTrainedConfig, options: FitOptions) -> PlanRequest:
-    request = request_of(config, encoder=encoder_json(shape), sizes=(config.model.num_labels,))
+def _request(config: Config, shape: PreTrainedConfig, options: FitOptions, *, card: CardSpec) -> PlanRequest:
+    asked = request_of(config, encoder=encoder_json(shape), sizes=(config.model.num_labels,))
+    request = on_card(asked, card)
     if options.precision is not None:
         request = replace(request, precision=options.precision)
     if options.optimizer is not None:
         names = {name.casefold(): kind for name, kind in OPTIMIZERS.items()}
         chosen = _chosen("--optimizer", options.optimizer.casefold(), list(OPTIMIZERS))
         request = replace(request, optimizer=names[chosen])
-    return replace(request, attention=_attention(request, shape, options))
+    changes = [SOFTWARE[_chosen("--software", name, list(SOFTWARE))] for name in options.software]
+    software = replace(request.software, **dict(chain.from_iterable(change.items() for change in changes)))
+    return replace(request, attention=_attention(request, shape, options), software=software)
 
 
 def _attention(request: PlanRequest, shape: PreTrainedConfig, options: FitOptions) -> Attention:

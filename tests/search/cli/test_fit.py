@@ -258,3 +258,17 @@ def test_checkpointing_is_not_offered_to_a_family_that_has_none(
     assert row["checkpointing"] is False
     with refused(capsys, "gradient_checkpointing", "albert", "set it to false"):
         fit(FitFlags(card="4GiB", model=str(tmp_path), set=[cache], checkpointing="on"))
+
+
+def test_software_of_another_age_is_planned_as_it_used_memory(
+    model: Path, cache: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def peak(**flags: Any) -> int:
+        (row,) = rows(capsys, model=str(model), set=[cache], attention="eager", batch="64", **flags)
+        return int(row["tensor_peak_bytes"])
+
+    today = peak()
+    assert peak(software="old-softmax") > today
+    assert peak(software="old-softmax,zeroed-gradients") > peak(software="old-softmax")
+    with refused(capsys, "--software", "old-softmx", "did you mean old-softmax?"):
+        fit(FitFlags(card="4GiB", model=str(model), set=[cache], software="old-softmx"))
