@@ -83,6 +83,9 @@ if TYPE_CHECKING:
     from trainer.data.splits import read_rows as read_rows
     from trainer.data.texts import read_texts as read_texts
     from trainer.data.texts import texts_of_stream as texts_of_stream
+    from trainer.delivery import copy_export as copy_export
+    from trainer.delivery import push_export as push_export
+    from trainer.delivery import require_hub as require_hub
     from trainer.ensemble import EnsemblePredictor as EnsemblePredictor
     from trainer.ensemble import export_ensemble as export_ensemble
     from trainer.ensemble import open_predictor as open_predictor
@@ -190,6 +193,7 @@ _HOMES = {
     "trainer.data.split": ["SplitReport", "SplitRequest", "split_file"],
     "trainer.data.splits": ["read_rows"],
     "trainer.data.texts": ["read_texts", "texts_of_stream"],
+    "trainer.delivery": ["copy_export", "push_export", "require_hub"],
     "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "open_predictor"],
     "trainer.errors": [
         "ConfigError",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json
 
+if TYPE_CHECKING:
+    from trainer import Exported
+
 #: texts on which the exported model must say what the trained one says
 CHECKED_TEXTS = 64
+#: texts on which ONNX must say what torch says, and on which both are timed
+ONNX_TEXTS = 512
 
 #: what a run leaves when it is finished
 _RUN = "training_summary.json"
@@ -26,6 +32,12 @@ class ExportFlags:
         str, typer.Argument(metavar="STUDY|RUN", help="Name of a finished study, or an experiment directory.")
     ]
     to: Annotated[Path, typer.Option(help="Directory to write the model to; must not exist.")]
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Add model.onnx, checked against torch on validation texts.")
+    ] = False
+    push_to_hub: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this (new: private) repository.")
+    ] = None
     studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 
@@ -33,26 +45,77 @@ class ExportFlags:
 def export(flags: ExportFlags) -> None:
     """Write a model that transformers loads.
 
-    The directory holds safetensors, tokenizer and label names. Before the command ends well, it is
-    loaded back with transformers alone and compared with the trained model.
+    The directory holds safetensors, tokenizer, label names, decision rule and model card. Of a study it is
+    the finished model; of a run its best evaluation. Before the command ends well, it is loaded back with
+    transformers alone and compared.
     """
-    from trainer import UserError
+    _require(flags)
+    run = run_directory(flags.source, studies_dir=flags.studies_dir)
+    texts = _texts(run)
+    with clean_stdout(flags.json):
+        document = _made(flags, run, texts)
+    if flags.json:
+        print_json(document)
+    else:
+        typer.echo("\n".join(_lines(document)))
+
+
+def _require(flags: ExportFlags) -> None:
+    """Everything that can be wrong, found before anything is written."""
+    from trainer import UserError, require_hub, require_onnx
 
     if flags.to.exists():
         raise UserError(f"{flags.to} exists already; name a new directory with --to")
-    source = run_directory(flags.source, studies_dir=flags.studies_dir)
-    texts = _texts(source)
-    with clean_stdout(flags.json):
-        from trainer import export_model
+    if flags.onnx:
+        require_onnx()
+        if (_finished(flags) / "member-01").is_dir():
+            raise UserError(f"{flags.source} is an ensemble; ONNX is made of single models only")
+    if flags.push_to_hub is not None:
+        require_hub(flags.push_to_hub)
 
-        exported = export_model(source, to=flags.to, texts=texts)
-    if flags.json:
-        print_json(asdict(exported) | {"directory": str(exported.directory)})
-    else:
-        typer.echo(
-            f"{exported.directory}: checked on {exported.checked_texts} texts, "
-            f"largest difference of logits {exported.largest_difference:.1e}"
+
+def _made(flags: ExportFlags, run: Path, texts: Sequence[str]) -> dict[str, Any]:
+    from trainer import add_onnx, push_export
+
+    exported = _exported(flags, run, texts[:CHECKED_TEXTS])
+    document = asdict(exported) | {"directory": str(exported.directory)}
+    if flags.onnx:
+        check = add_onnx(exported.directory, texts=texts)
+        document["onnx"] = asdict(check) | {"path": str(check.path)}
+    if flags.push_to_hub is not None:
+        document["pushed"] = push_export(exported.directory, repo=flags.push_to_hub)
+    return document
+
+
+def _exported(flags: ExportFlags, run: Path, texts: Sequence[str]) -> Exported:
+    from trainer import copy_export, export_model
+
+    finished = _finished(flags)
+    if not Path(flags.source).is_dir() and finished.is_dir():
+        return copy_export(finished, to=flags.to, texts=texts)
+    return export_model(run, to=flags.to, texts=texts)
+
+
+def _finished(flags: ExportFlags) -> Path:
+    """Where the finished model lies if the source is a study."""
+    return flags.studies_dir / flags.source / "final" / "model"
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{document['directory']}: checked on {document['checked_texts']} texts, "
+        f"largest difference {document['largest_difference']:.1e}"
+    ]
+    if "onnx" in document:
+        onnx = document["onnx"]
+        lines.append(
+            f"{onnx['path']}: the same labels as torch on {onnx['texts']} texts, largest difference of "
+            f"logits {onnx['largest_difference']:.1e}; {onnx['speed']:.2f}x torch's speed "
+            f"(threads: {onnx['threads']})"
         )
+    if "pushed" in document:
+        lines.append(f"Pushed: {document['pushed']}")
+    return lines
 
 
 def run_directory(source: str, *, studies_dir: Path) -> Path:
@@ -63,10 +126,12 @@ def run_directory(source: str, *, studies_dir: Path) -> Path:
     """
     from trainer import UserError
 
-    for parent in (Path(source), studies_dir / source / "final"):
-        found = sorted(path.parent for path in (*parent.glob(_RUN), *parent.glob(f"*/{_RUN}")))
-        if found:
-            return found[-1]
+    home = studies_dir / source / "final" / "experiment"
+    if (home / _RUN).is_file() and not (Path(source) / _RUN).is_file():
+        return home
+    found = sorted(path.parent for path in (*Path(source).glob(_RUN), *Path(source).glob(f"*/{_RUN}")))
+    if found:
+        return found[-1]
     raise UserError(
         f"{source}: neither an experiment directory with a {_RUN} nor a finished study in {studies_dir}; "
         "cp-search status STUDY tells how far a study is"
@@ -79,12 +144,15 @@ def _texts(run: Path) -> list[str]:
     path = load_run_config(run).data.val_path
     if path is None:
         raise UserError(f"{run}: its configuration names no data.val_path to check the export on")
-    return read_table(Path(path)).texts[:CHECKED_TEXTS]
+    return read_table(Path(path)).texts[:ONNX_TEXTS]
 
 
 COMMAND = Command(
     name="export",
     flags=ExportFlags,
     body=export,
-    examples=("cp-search export quickstart --to models/quickstart",),
+    examples=(
+        "cp-search export quickstart --to models/quickstart",
+        "cp-search export quickstart --to models/quickstart --onnx",
+    ),
 )

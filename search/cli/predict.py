@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: standard input, in place of a file
+_STDIN = Path("-")
 
 
 @dataclass(frozen=True)
@@ -18,38 +28,91 @@ class PredictFlags:
 
     model_dir: Annotated[Path, typer.Argument(help="Directory of an exported model or ensemble.")]
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to label.")] = None
-    file: Annotated[Path | None, typer.Option(help="JSON Lines with a `text` in each row.")] = None
+    file: Annotated[
+        Path | None, typer.Option(help="JSON, JSON Lines, CSV, TSV or .txt; - reads standard input.")
+    ] = None
+    text_column: Annotated[str | None, typer.Option(help="The file's column that holds the texts.")] = None
+    threshold: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[[TASK/]CLASS=]P",
+            help="Give CLASS exactly when its probability reaches P; a bare P: the second of two classes.",
+        ),
+    ] = field(default_factory=list)
+    onnx: Annotated[bool, typer.Option("--onnx", help="Compute with the directory's model.onnx.")] = False
+    out: Annotated[Path | None, typer.Option(help="Write JSON Lines here, in place of the screen.")] = None
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 
 
 def predict(flags: PredictFlags) -> None:
     """Label texts with an exported model.
 
-    Prints for each text the most probable class of every task, with its probability.
+    Prints for each text the most probable class of every task, with its probability: the same decisions
+    as the evaluation made, for the decision rule is in the exported weights.
     """
     texts = _texts(flags)
     with clean_stdout(flags.json):
-        from trainer import open_predictor
-
-        predictions = open_predictor(flags.model_dir).predict(texts)
+        found = _predictions(flags, texts)
+    if flags.out is not None:
+        _write(flags.out, found)
+        typer.echo(f"{flags.out}: {len(found)} rows", err=flags.json)
     if flags.json:
-        print_json(predictions)
+        print_json(found)
+    elif flags.out is None:
+        for one in found:
+            typer.echo(_line(one))
+
+
+def _predictions(flags: PredictFlags, texts: Sequence[str]) -> list[dict[str, Any]]:
+    from trainer import OnnxBackend, Predictor, open_predictor, parse_thresholds
+
+    if flags.onnx:
+        predictor: Any = Predictor(flags.model_dir, backend=OnnxBackend(flags.model_dir))
+    else:
+        predictor = open_predictor(flags.model_dir)
+    thresholds = parse_thresholds(flags.threshold, predictor.tasks)
+    with _bar(len(texts)) as progress:
+        found: list[dict[str, Any]] = predictor.predict(texts, thresholds=thresholds, progress=progress)
+    return found
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal; nothing in a file."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
         return
-    for prediction in predictions:
-        typer.echo(_line(prediction))
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Labelling", total=total)
+        yield lambda done, _total: bar.update(task, completed=done)
 
 
 def _texts(flags: PredictFlags) -> list[str]:
-    from trainer import UserError, read_table
+    from trainer import UserError, read_texts, texts_of_stream
 
     texts = list(flags.texts or [])
+    if flags.file == _STDIN or texts == [str(_STDIN)]:
+        return texts_of_stream(sys.stdin)
     if flags.file is not None:
-        texts += read_table(flags.file).texts
+        texts += read_texts(flags.file, column=flags.text_column)
     if not texts:
         raise UserError(
             'nothing to label; give texts, as in cp-search predict DIR "文字", or --file in.jsonl'
         )
     return texts
+
+
+def _write(path: Path, found: Sequence[dict[str, Any]]) -> None:
+    from trainer import UserError, write_text
+
+    try:
+        write_text(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another --out") from error
 
 
 def _line(prediction: dict[str, Any]) -> str:
@@ -69,5 +132,7 @@ COMMAND = Command(
     examples=(
         'cp-search predict studies/quickstart/final/model "你真的很棒"',
         "cp-search predict studies/quickstart/final/model --file data/sample/test.jsonl --json",
+        "cp-search predict studies/quickstart/final/model --file in.csv --text-column body --out out.jsonl",
+        "cp-search predict studies/quickstart/final/model --file - --threshold toxic=0.3 < texts.txt",
     ),
 )
