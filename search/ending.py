@@ -8,6 +8,7 @@ from typing import Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from search.space_file import Budget
+from search.study import CARRIED
 from search.verdict import PLANNED
 
 Reason = Literal["trials", "time", "target", "patience", "exhausted", "interrupted"]
@@ -28,11 +29,15 @@ def is_enough(taken: Sequence[FrozenTrial], budget: Budget) -> bool:
     """Are the trials of the budget all taken? Those of `taken` that are running count as well.
 
     Trials that the card cannot hold cost nothing: as many as the budget has are free. FAILed ones, which say
-    nothing about their values, are replaced.
+    nothing about their values, are replaced; CARRIED ones were paid for by another study.
     """
     if budget.trials is None:
         return False
-    counted = [trial for trial in taken if trial.state not in (TrialState.FAIL, TrialState.WAITING)]
+    counted = [
+        trial
+        for trial in taken
+        if trial.state not in (TrialState.FAIL, TrialState.WAITING) and CARRIED not in trial.user_attrs
+    ]
     free = min(budget.trials, sum(PLANNED in trial.user_attrs for trial in counted))
     return len(counted) - free >= budget.trials
 
@@ -50,6 +55,10 @@ def verdict_of(trials: Sequence[FrozenTrial], budget: Budget) -> Reason | None:
         return "target"
     if budget.patience is None:
         return None
-    measured = [trial for trial in trials if trial.state in MEASURED and PLANNED not in trial.user_attrs]
+    measured = [
+        trial
+        for trial in trials
+        if trial.state in MEASURED and not {PLANNED, CARRIED} & trial.user_attrs.keys()
+    ]
     later = sum(trial.number > best.number for trial in measured)
     return "patience" if later >= budget.patience else None

@@ -12,6 +12,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from search.attempt import Audience
+from search.catalog import Catalog
 from search.console import open_audience
 from search.engine.base import Runner
 from search.engine.job import ProbeJob
@@ -20,6 +21,7 @@ from search.engine.ray import RayEngine
 from search.finish.final import Final
 from search.finish.finish import finish
 from search.finish.place import FinishPlace
+from search.fork import Descent, fork, warm_start
 from search.host import Host
 from search.interruption import Stop, interruption
 from search.origin import read_origin, write_origin
@@ -50,7 +52,7 @@ class RunOptions:
     """What the command line says beside the space. settings: the --set values the space was read with.
 
     rehearse: the CPU plays the space's card. jobs: trials at a time; None: as many as are sensible. engine,
-    address: where trials run, as in `placing.open_engine`.
+    address: where trials run, as in `placing.open_engine`. warm_start, fork: what the study begins with.
     """
 
     studies_dir: Path = Path("studies")
@@ -63,6 +65,8 @@ class RunOptions:
     jobs: int | None = None
     engine: str = "local"
     address: str | None = None
+    warm_start: str | None = None
+    fork: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -75,7 +79,8 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         UserError: exit 2, nothing was changed. StudyEnded: exit 3.
     """
     started = time.monotonic()
-    space = _with_options(space, options)
+    descent = _descent(_with_options(space, options), options)
+    space = descent.space
     directory = options.studies_dir / space.name
     placing = Placing()
     with open_audience() as audience, open_engine(options.engine, options.address, placing) as engine:
@@ -85,7 +90,8 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         table = _table(space, engine, audience)
         surveyor = Surveyor(engine, audience, table.planned)
         room = _survey(space, table, ask=surveyor, say=audience.say)
-        handle = open_study(space, storage_url=url, room=room, say=audience.say)
+        carry = descent.carry(card=room.card if room else None)
+        handle = open_study(space, storage_url=url, room=room, say=audience.say, carry=carry)
         _note(directory, space, options=options, room=room)
         rooms = placing.rooms = RoomBook(space, room, ask=surveyor) if room else None
         wish = Wish(options.jobs, space.budget.trials)
@@ -162,7 +168,20 @@ def _with_options(space: Space, options: RunOptions) -> Space:
     given = {key: value for key, value in changes.items() if value is not None}
     budget = space.budget.model_copy(update=given)
     card = rehearsed(space) if options.rehearse else space.card
-    return replace(space, name=options.name or space.name, budget=budget, card=card)
+    # A fork is made from the study of the space's own name.
+    name = space.name if options.fork else options.name or space.name
+    return replace(space, name=name, budget=budget, card=card)
+
+
+def _descent(space: Space, options: RunOptions) -> Descent:
+    catalog = Catalog(options.studies_dir, options.storage)
+    if options.fork and options.warm_start is not None:
+        raise UserError("--fork and --warm-start: a study begins with one other; leave one out")
+    if options.fork:
+        return fork(space, name=options.name, catalog=catalog)
+    if options.warm_start is not None:
+        return warm_start(space, options.warm_start, catalog)
+    return Descent(space)
 
 
 def rehearsed(space: Space) -> CardChoice:

@@ -10,7 +10,7 @@ import json
 import logging
 import platform
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
@@ -20,18 +20,21 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.engine import make_url
 
+from search.change import changes
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
 from search.storage import masked, open_storage, require_place, sqlite_path, storage_errors
 
 if TYPE_CHECKING:
+    from search.carry import Carried
     from search.space import Space
 
 METRIC = "eval_f1_macro"
 #: the one user attribute of a study: the dashboard shows every attribute in full
 ATTRIBUTE = "cp_search"
+#: user attribute of a trial that was measured in another study: "OTHER trial 7"
+CARRIED = "carried"
 
 _PACKAGES = ("cp-search", "optuna", "torch", "transformers", "tokenizers", "numpy")
 
@@ -91,11 +94,13 @@ def open_study(
     storage_url: str,
     room: SpaceRoom | None = None,
     say: Callable[[str], None] | None = None,
+    carry: Callable[[Space], Carried] | None = None,
 ) -> StudyHandle:
     """Open the study `space.name`, or make it: direction, definition, known-good points.
 
     The choices that `room` has no place for when the study is made are out of its space for good, so that
     the space never changes under the trials. `say` is told when a storage on the network is waited for.
+    `carry`: what of another study a new one begins with.
 
     Raises:
         ConfigError: unknown sampler or pruner, wrong arguments, or a study of this name with another
@@ -113,9 +118,15 @@ def open_study(
                 study_name=space.name, storage=storage, direction=StudyDirection.MAXIMIZE
             )
         else:
-            _check_definition(study, space, storage_url=storage_url)
+            changed = _check_definition(study, space, storage_url=storage_url)
+            if changed:
+                _go_on(study, space, changed, say=say or _unheard)
         study.sampler, study.pruner = sampler, pruner
         if ATTRIBUTE not in study.user_attrs:
+            if carry is not None:
+                _carry(
+                    study, carry(confined(space, room.trimmed(space) if room else {})), say=say or _unheard
+                )
             _furnish(study, space, room)
         space = confined(space, _trimmed(study))
     return StudyHandle(study, space, storage_url, created)
@@ -153,12 +164,28 @@ def _trimmed(study: Study) -> dict[str, Any]:
     return found
 
 
+def _carry(study: Study, carried: Carried, *, say: Callable[[str], None]) -> None:
+    """Begin with what another study knows; what is there already, from an attempt that was cut off, stays."""
+    there = {trial.user_attrs.get(CARRIED) for trial in study.get_trials(deepcopy=False)}
+    study.add_trials([trial for trial in carried.trials if trial.user_attrs[CARRIED] not in there])
+    for point in carried.points:
+        study.enqueue_trial(point, skip_if_exists=True)
+    for line in carried.lines():
+        say(line)
+
+
+def _unheard(_line: str) -> None:
+    """Nobody to tell."""
+
+
 def _furnish(study: Study, space: Space, room: SpaceRoom | None) -> None:
     """Queue the known-good points, then say what the study was made from: the last act of making it.
 
     A study that was left half made has no attribute, and is furnished by the next run.
     """
-    queued = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False)]
+    there = study.get_trials(deepcopy=False)
+    queued = [trial.system_attrs.get("fixed_params") for trial in there]
+    queued += [trial.params for trial in there if CARRIED in trial.user_attrs]
     trimmed = room.trimmed(space) if room else {}
     for point in confined(space, trimmed).enqueue:
         if point not in queued:
@@ -174,49 +201,39 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
-def _check_definition(study: Study, space: Space, *, storage_url: str) -> None:
-    """A study goes on only with the space it was made from.
+def _check_definition(study: Study, space: Space, *, storage_url: str) -> list[str]:
+    """A study goes on only with the space it was made from, or one that changes no trial; what changed.
 
     Raises:
         ConfigError: it was made from another, or by another program.
     """
     stored = study.user_attrs.get(ATTRIBUTE)
     if stored is None:
-        if all(trial.state == TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
-            return
+        if all(_is_furniture(trial) for trial in study.get_trials(deepcopy=False)):
+            return []
         difference = "it was not made by cp-search"
     else:
-        difference = _difference(json.loads(stored)["definition"], space.definition())
-    if difference:
-        raise space.problem_at(
-            ("name",),
-            f"a study named {space.name} exists in {masked(storage_url)}, but {difference}. "
-            f"{_two_ways_out(storage_url)}",
-        )
+        found = changes(json.loads(stored)["definition"], space.definition())
+        if not found.others:
+            return list(found.harmless)
+        more = f" ({len(found.others) - 3} more)" if len(found.others) > 3 else ""
+        difference = f"from another space: {'; '.join(found.others[:3])}{more}"
+    raise space.problem_at(
+        ("name",),
+        f"a study named {space.name} exists in {masked(storage_url)}, but {difference}. Give this one "
+        "another name (--name NEW), or carry over what still fits into a new study (--fork)",
+    )
 
 
-def _two_ways_out(storage_url: str) -> str:
-    url = make_url(storage_url)
-    delete = f"delete {url.database}" if url.get_backend_name() == "sqlite" else "delete the old study"
-    return f"Give this one another name (--name), or {delete} to start afresh"
+def _is_furniture(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.WAITING or CARRIED in trial.user_attrs
 
 
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The first keys that differ, with both values; empty when none does."""
-    before, after = _flat(old), _flat(json.loads(json.dumps(new)))
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    if not keys:
-        return ""
-    shown = [f"{key} was {before.get(key, 'absent')} and is {after.get(key, 'absent')}" for key in keys[:3]]
-    more = f" ({len(keys) - 3} more)" if len(keys) > 3 else ""
-    return f"from another space: {'; '.join(shown)}{more}"
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, item in value.items():
-        if isinstance(item, dict) and item:
-            flat |= _flat(item, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(item, ensure_ascii=False)
-    return flat
+def _go_on(study: Study, space: Space, changed: list[str], *, say: Callable[[str], None]) -> None:
+    """Keep the study to its space as it reads now."""
+    for line in changed:
+        say(f"The space changed and the study goes on: {line}")
+    attribute = json.loads(study.user_attrs[ATTRIBUTE])
+    attribute["definition"] = space.definition()
+    attribute["changes"] = [*attribute.get("changes", []), *changed]
+    study.set_user_attr(ATTRIBUTE, json.dumps(attribute, ensure_ascii=False, sort_keys=True))

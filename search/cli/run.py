@@ -46,6 +46,12 @@ class RunFlags:
     jobs: Annotated[
         str, typer.Option(metavar="N|auto", help="Trials at a time; with 1 the same command repeats itself.")
     ] = "auto"
+    warm_start: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="Begin a new study with what fits of another one.")
+    ] = None
+    fork: Annotated[
+        bool, typer.Option("--fork", help="The space changed: a new study, with what still fits of the old.")
+    ] = False
     engine: Annotated[str, typer.Option(help="Where trials run: local, or ray for a Ray cluster.")] = "local"
     address: Annotated[
         str | None,
@@ -115,6 +121,8 @@ def _options(flags: RunFlags, settings: dict[str, Any]) -> RunOptions:
         rehearse=flags.rehearse,
         jobs=_jobs(flags.jobs),
         engine=flags.engine,
+        warm_start=flags.warm_start,
+        fork=flags.fork,
         address=flags.address,
         settings=settings,
     )

@@ -51,7 +51,7 @@ def test_another_space_under_the_same_name_is_refused_and_nothing_changes(bench:
     message = str(refused.value)
     assert "search.training.learning_rate.low was 1e-05 and is 2e-05" in message
     assert "--name" in message
-    assert f"delete {bench.home / 'fake.db'}" in message
+    assert "--fork" in message
     assert message.startswith(f"{bench.home / 'fake.yaml'}:2:")
     assert (bench.home / "fake.db").read_bytes() == before
     assert handle.name == "fake"

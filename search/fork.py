@@ -1,0 +1,73 @@
+"""What a new study begins with: `--warm-start OTHER`, and `--fork` of a study whose space changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+
+from search.carry import Carried, carry_over
+from search.catalog import Catalog, Entry
+from search.change import changes
+from search.space import Space
+from search.study import ATTRIBUTE
+from trainer import UserError
+
+
+@dataclass(frozen=True)
+class Descent:
+    """space: under the name of its study. source: the study to carry over from; None: nothing."""
+
+    space: Space
+    source: Entry | None = None
+
+    def carry(self, *, card: str | None) -> Callable[[Space], Carried] | None:
+        """What `open_study` asks when it makes the study."""
+        source = self.source
+        if source is None:
+            return None
+        return lambda space: carry_over(source.study, space, card=card)
+
+
+def warm_start(space: Space, other: str, catalog: Catalog) -> Descent:
+    """`space` with what fits of the study `other`.
+
+    Raises:
+        UserError: there is no such study, or it is the one that is to be made.
+    """
+    entry = catalog.find(other)
+    if entry.name == space.name and entry.storage_url == catalog.url_for(space.name):
+        raise UserError(f"--warm-start {other} is the study itself; give the new one another --name")
+    return Descent(space, entry)
+
+
+def fork(space: Space, *, name: str | None, catalog: Catalog) -> Descent:
+    """A study of its own for a space that changed under its name: NAME-2, NAME-3, or `name`.
+
+    Typed again, it goes on with the fork that was made of this same space.
+
+    Raises:
+        UserError: there is no study to fork, or it can go on with the space as it is.
+    """
+    entry = catalog.find(space.name)
+    if _goes_on(entry, space):
+        raise UserError(f"study {space.name} can go on with this space; leave out --fork")
+    if name is not None:
+        return Descent(replace(space, name=name), entry)
+    for number in count(2):
+        fork_name = f"{space.name}-{number}"
+        if not catalog.is_taken(fork_name, catalog.url_for(fork_name)):
+            return Descent(replace(space, name=fork_name), entry)
+        if _is_of(fork_name, space, catalog):
+            return Descent(replace(space, name=fork_name), entry)
+    raise AssertionError("numbers do not end")
+
+
+def _is_of(name: str, space: Space, catalog: Catalog) -> bool:
+    return any(entry.name == name and _goes_on(entry, space) for entry in catalog.entries())
+
+
+def _goes_on(entry: Entry, space: Space) -> bool:
+    stored = entry.study.user_attrs.get(ATTRIBUTE)
+    return stored is not None and not changes(json.loads(stored)["definition"], space.definition()).others
