@@ -34,8 +34,6 @@ STALE_LOOKS = 6
 #: between taking a trial over and being sure that nobody else did at the same moment
 _SETTLE_S = 2.0
 
-#: a wait for others is seen to be interrupted after this
-_WAIT_S = 0.5
 
 Mark = tuple[str, int]
 _UNMARKED: Mark = ("", -1)
@@ -43,11 +41,10 @@ _UNMARKED: Mark = ("", -1)
 
 @dataclass
 class _Watched:
-    """Another's trial: its mark when last looked at, how often that was the same, whether it ever changed."""
+    """Another's trial: its mark when last looked at, how often that was the same."""
 
     mark: Mark
     unchanged: int = 0
-    changed: bool = False
 
 
 class Heart:
@@ -134,14 +131,6 @@ class Heart:
             watched = self._watched.get(trial.number)
         return watched is not None and watched.mark == mark and watched.unchanged >= STALE_LOOKS
 
-    def is_alive(self, trial: FrozenTrial) -> bool:
-        """Was the owner of a RUNNING trial seen to beat?"""
-        with self._lock:
-            watched = self._watched.get(trial.number)
-            return trial.number in self._held or (
-                watched is not None and watched.changed and watched.unchanged < STALE_LOOKS
-            )
-
     def beat(self) -> None:
         """Count on for one's own trials, and look at the others'."""
         running = self._handle.trials(TrialState.RUNNING)
@@ -155,10 +144,6 @@ class Heart:
         with self._lock:
             numbers = {trial.number for trial in running}
             self._watched = {n: seen for n, seen in self._watched.items() if n in numbers}
-
-    def wait(self) -> None:
-        """Let some of the time between two looks pass."""
-        self._sleep(min(self._beat_s, _WAIT_S))
 
     def _live(self) -> None:
         while not self._ended.wait(self._beat_s):
@@ -184,7 +169,7 @@ class Heart:
             if watched.mark == mark:
                 watched.unchanged += 1
             else:
-                self._watched[trial.number] = _Watched(mark, changed=True)
+                self._watched[trial.number] = _Watched(mark)
 
     def _write(self, number: int, mark: Mark) -> None:
         try:

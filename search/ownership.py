@@ -119,25 +119,6 @@ class Ownership:
         with FileLock(self._directory / STUDY_LOCK):
             return self._take_over() or (self._take_new() if new else None)
 
-    def await_others(self, stop: Asked) -> bool:
-        """Wait until of every running trial it is known whether its owner lives; True: one is to be had.
-
-        For a worker that found nothing to take and runs nothing itself. Takes a minute at most.
-        """
-        if self._heart is None:
-            return False
-        said = False
-        while not stop.asked:
-            unclear = [t for t in self._handle.trials(TrialState.RUNNING) if not self._heart.is_alive(t)]
-            if not unclear or any(self._heart.is_gone(trial) for trial in unclear):
-                return bool(unclear)
-            if not said:
-                numbers = ", ".join(str(trial.number) for trial in unclear)
-                self._say(f"Waiting for a sign of life of who runs trial {numbers}")
-                said = True
-            self._heart.wait()
-        return False
-
     def _take_over(self) -> Claim | None:
         for left in self._handle.trials(TrialState.RUNNING):
             if self._heart is not None and not self._heart.is_gone(left):
