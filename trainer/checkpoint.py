@@ -1,7 +1,8 @@
 """Checkpoints: a directory that appears whole, holding everything an exact continuation needs.
 
-`checkpoints/last/` continues the run; `checkpoints/best-NNN/` are the `save_top_k` best
-evaluations (weights only). Tensors are safetensors or loaded with `weights_only=True`.
+`checkpoints/last/` continues the run, `checkpoints/previous/` where that is damaged; `checkpoints/best-NNN/`
+are the `save_top_k` best evaluations (weights only). Every one is sealed with its checksums. Tensors are
+safetensors or loaded with `weights_only=True`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from trainer.errors import UserError
 from trainer.files import write_json
 from trainer.offload import Offloaded
 from trainer.optimizer import is_quantised
+from trainer.seal import seal
 
 LAST = "last"
+PREVIOUS = "previous"
 _WEIGHTS = "model.safetensors"
 _STATE = "state.pt"
 _PROGRESS = "progress.json"
@@ -64,7 +67,7 @@ class Progress:
 def save_checkpoint(
     directory: Path, *, model: nn.Module, progress: Progress, state: dict[str, Any] | None
 ) -> None:
-    """Write `directory` whole, replacing an older one; `state` None: weights only."""
+    """Write `directory` whole; `state` None: weights only. An older `last` becomes `previous`."""
     building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
@@ -72,8 +75,12 @@ def save_checkpoint(
     if state is not None:
         torch.save(state, building / _STATE)
     write_json(building / _PROGRESS, progress.__dict__)
+    seal(building)
     _flush(building)
-    _swap(building, directory)
+    if state is not None and directory.exists():
+        _move(directory, directory.with_name(PREVIOUS))
+    _move(building, directory)
+    _flush_names(directory.parent)
 
 
 def load_weights(directory: Path, *, model: nn.Module) -> None:
@@ -95,16 +102,9 @@ def load_progress(directory: Path) -> Progress:
         raise UserError(f"{directory} is no checkpoint that can be resumed: {error}") from error
 
 
-def require_state(directory: Path) -> None:
-    """Check that `directory` holds more than weights.
-
-    Raises:
-        UserError: a run cannot go on from it.
-    """
-    if not (directory / _STATE).is_file():
-        raise UserError(
-            f"{directory} holds weights only and cannot be resumed; name the directory `{LAST}` beside it"
-        )
+def has_state(directory: Path) -> bool:
+    """Whether `directory` holds more than weights, so that a run can go on from it."""
+    return (directory / _STATE).is_file()
 
 
 def load_state(directory: Path) -> dict[str, Any]:
@@ -130,24 +130,30 @@ def load_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
                 value.copy_(saved["state"][index][key])
 
 
-def find_last(checkpoints: Path) -> Path | None:
-    """The checkpoint to go on from, also when a crash fell between the two moves of `_swap`."""
-    for name in (LAST, f".{LAST}.old"):
-        if (checkpoints / name / _PROGRESS).is_file():
-            return checkpoints / name
-    return None
+def resumable_in(checkpoints: Path) -> list[Path]:
+    """The checkpoints that a run can go on from, newest first."""
+    return [checkpoints / name for name in (LAST, PREVIOUS) if (checkpoints / name).is_dir()]
 
 
-def sweep(checkpoints: Path) -> None:
-    """Remove what a process that died was still building."""
-    for left in checkpoints.glob(".*.tmp"):
-        shutil.rmtree(left)
+def kept_by(checkpoints: Path) -> set[str]:
+    """Names of the best checkpoints that `last` and `previous` need beside them."""
+    kept: set[str] = set()
+    for path in resumable_in(checkpoints):
+        with suppress(UserError):  # a damaged one needs nothing
+            kept |= load_progress(path).kept.keys()
+    return kept
 
 
-def drop_last(checkpoints: Path) -> None:
-    """Remove the checkpoint for resuming, also one that a crash left aside."""
-    for name in (LAST, f".{LAST}.old"):
-        shutil.rmtree(checkpoints / name, ignore_errors=True)
+def sweep(directory: Path) -> None:
+    """Remove what a process that died was still writing, or removing, in `directory`."""
+    for left in directory.glob(".*.tmp"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def drop_resumable(checkpoints: Path) -> None:
+    """Remove the checkpoints for resuming: the run is complete."""
+    for path in reversed(resumable_in(checkpoints)):
+        _drop(path)
 
 
 def _host_memory() -> AbstractContextManager[Any]:
@@ -165,14 +171,26 @@ def _flush(directory: Path) -> None:
             os.fsync(stream.fileno())
 
 
-def _swap(building: Path, directory: Path) -> None:
-    """A directory cannot replace a full one at once: move the old aside, the new in, drop the old.
+def _flush_names(directory: Path) -> None:
+    """After this a power cut does not take a rename back; Windows opens no directories."""
+    if os.name == "posix":
+        opened = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
-    One that an earlier crash left aside is dropped only while there is another: it may be the last.
-    """
-    old = directory.with_name(f".{directory.name}.old")
-    if directory.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        directory.replace(old)
-    building.replace(directory)
-    shutil.rmtree(old, ignore_errors=True)
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a directory; one that is in the way is gone first, so that neither is ever half there."""
+    if target.exists():
+        _drop(target)
+    source.replace(target)
+
+
+def _drop(directory: Path) -> None:
+    """Remove a directory that nobody will take for a whole one meanwhile."""
+    doomed = directory.with_name(f".{directory.name}.{os.getpid()}.dropped.tmp")
+    shutil.rmtree(doomed, ignore_errors=True)
+    directory.replace(doomed)
+    shutil.rmtree(doomed)

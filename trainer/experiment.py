@@ -60,6 +60,7 @@ class Experiment:
             raise UserError(
                 f"cannot write to {self.directory}: {error.strerror}; choose another place"
             ) from error
+        sweep(self.directory)
         sweep(self.checkpoints)
         write_text(self.directory / "config.yaml", dump_config(self.config))
         write_json(self.directory / "config.json", self.config.model_dump(mode="json"))

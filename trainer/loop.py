@@ -114,7 +114,8 @@ class Loop:
         step = self.parts.step
         load_optimizer(step.optimizer, state["optimizer"])
         self.parts.schedule.load_state_dict(state["schedule"])
-        step.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where it was not in use: on a CPU, or in another precision
+            step.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"], self.parts.card.device)
         self.progress = progress
         self._started -= progress.seconds
@@ -122,7 +123,7 @@ class Loop:
         self.budget.lowered = dict(progress.lowered_tokens)
         self.evaluation_budget.tokens = progress.evaluation_tokens or self.evaluation_budget.tokens
         self.budget.events = self.evaluation_budget.events = progress.oom_events
-        self.selection.resumable(progress)
+        self.selection.settle(progress)
 
     def run(self) -> Ended:
         """Train to the end, to a stop, or to an interruption.
@@ -151,7 +152,7 @@ class Loop:
         }
         target = self.parts.experiment.checkpoints / LAST
         save_checkpoint(target, model=self.model, progress=self.progress, state=state)
-        self.selection.resumable(self.progress)
+        self.selection.settle(self.progress)
         self._saved = time.monotonic()
 
     def evaluate(self, split: Split, *, where: str) -> Evaluation:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.checkpoint import Progress, drop_last, load_weights
+from trainer.checkpoint import Progress, drop_resumable, load_weights
 from trainer.config.schema import Config
-from trainer.continuation import Continuation, find_continuation, identity_of
+from trainer.continuation import Start, find_start
 from trainer.data.content import fingerprint
 from trainer.data.splits import Rows, Split, cache_directory, tokenised
 from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
+from trainer.identity import identity_of
 from trainer.journal import Journal, tokenising
 from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop, Parts
@@ -31,7 +32,7 @@ from trainer.model.classifier import Classifier
 from trainer.optimizer import build_optimizer, prime
 from trainer.outcome import Observer, Outcome, Report, Silent, Status
 from trainer.preparation import Preparation, prepare
-from trainer.schedule import build_schedule
+from trainer.schedule import build_schedule, total_steps
 from trainer.step import TrainStep, precision_for
 from trainer.unheeded import unheeded_settings
 
@@ -66,8 +67,12 @@ def run(
     config = layout.config
     precision_for(config, layout.device)  # a GPU that lacks it is said before anything is written
     experiment = Experiment(directory or new_directory(config, now=datetime.now()), config)
-    identity = identity_of(config, ready.rows)
-    continuation = find_continuation(config, identity=identity, checkpoints=experiment.checkpoints)
+    start = find_start(
+        config,
+        identity=identity_of(config, ready.rows),
+        checkpoints=experiment.checkpoints,
+        train_rows=len(ready.rows.train.table),
+    )
     experiment.begin()
     level = config.experiment.log_level
     with (
@@ -80,7 +85,7 @@ def run(
         for line in layout.notes:
             journal.say(line)
         making = _Run(experiment, ready, opened, journal, layout=layout)
-        return making.outcome(report, continuation or Progress(identity=identity))
+        return making.outcome(report, start)
 
 
 class _Run:
@@ -98,7 +103,7 @@ class _Run:
         self.journal = journal
         self.loop: Loop | None = None
 
-    def outcome(self, report: Report | None, start: Continuation | Progress) -> Outcome:
+    def outcome(self, report: Report | None, start: Start) -> Outcome:
         """Train and finish; the two faults that end a trial become its status."""
         try:
             try:
@@ -154,12 +159,14 @@ class _Run:
         )
         return Loop(parts, journal=self.journal, report=report)
 
-    def _start(self, loop: Loop, start: Continuation | Progress) -> None:
-        if isinstance(start, Progress):
-            loop.progress.identity = start.identity
+    def _start(self, loop: Loop, start: Start) -> None:
+        for note in start.notes:
+            self.journal.say(note)
+        start.settle(self.experiment.checkpoints)
+        if start.checkpoint is None:
+            loop.progress.identity = start.progress.identity
             loop.selection.settle(loop.progress)  # what a run that cannot be resumed left here
             return
-        start.bring(self.experiment.checkpoints)
         loop.resume(start.checkpoint, start.progress)
         self.journal.say(f"Going on from {start.checkpoint} at step {start.progress.step}")
 
@@ -218,7 +225,7 @@ class _Run:
         if self.config.experiment.save_predictions:
             self._write_predictions(loop)
         self.experiment.write_summary(self._summary(loop, test))
-        drop_last(self.experiment.checkpoints)
+        drop_resumable(self.experiment.checkpoints)
         loop.selection.close(loop.progress)
         return test
 
@@ -311,10 +318,3 @@ class _Run:
             test=test or {},
             error=error,
         )
-
-
-def total_steps(config: Config, *, rows: int) -> int:
-    """Optimizer steps of a whole run over `rows` training rows."""
-    full, rest = divmod(rows, config.effective_batch_size)
-    per_epoch = full if config.training.dataloader_drop_last else full + (rest > 0)
-    return per_epoch * config.training.num_epochs

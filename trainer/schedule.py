@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainer.config.schema import Scheduler, TrainingConfig
+from trainer.config.schema import Config, Scheduler, TrainingConfig
 
 #: power of the polynomial decay; 1 would be linear, 2 falls faster early on
 POLYNOMIAL_POWER = 2.0
@@ -28,8 +30,19 @@ def rate_factor(step: int, *, total: int, warmup: int, shape: Scheduler) -> floa
     return math.pow(max(0.0, left), POLYNOMIAL_POWER if shape == "polynomial" else 1.0)
 
 
+def total_steps(config: Config, *, rows: int) -> int:
+    """Optimizer steps of a whole run over `rows` training rows."""
+    full, rest = divmod(rows, config.effective_batch_size)
+    per_epoch = full if config.training.dataloader_drop_last else full + (rest > 0)
+    return per_epoch * config.training.num_epochs
+
+
+def rate_factors(training: TrainingConfig, *, total: int) -> Callable[[int], float]:
+    """Optimizer step (from 0) -> factor on the peak rate, in a run of `total` steps."""
+    warmup = round(total * training.warmup_ratio)
+    return partial(rate_factor, total=total, warmup=warmup, shape=training.lr_scheduler)
+
+
 def build_schedule(optimizer: Optimizer, training: TrainingConfig, *, total_steps: int) -> LambdaLR:
     """A scheduler to be stepped once per optimizer step."""
-    warmup = round(total_steps * training.warmup_ratio)
-    shape = training.lr_scheduler
-    return LambdaLR(optimizer, lambda step: rate_factor(step, total=total_steps, warmup=warmup, shape=shape))
+    return LambdaLR(optimizer, rate_factors(training, total=total_steps))

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from trainer.checkpoint import Progress, save_checkpoint
+from trainer.checkpoint import Progress, kept_by, save_checkpoint
 from trainer.config.schema import Config
 from trainer.errors import NonFinite
 
@@ -37,7 +37,6 @@ class Selection:
         self._all = not callbacks.save_best_only
         self._least = 1 if needs_best(config) else 0
         self._checkpoints = checkpoints
-        self._resumable: set[str] = set()
 
     def judge(self, progress: Progress, metrics: dict[str, float], *, scores: dict[str, Any]) -> None:
         """Note in `progress` whether its newest evaluation is the best so far.
@@ -69,14 +68,6 @@ class Selection:
         progress.kept = staying
         self.settle(progress)
 
-    def resumable(self, progress: Progress) -> None:
-        """From now on a crash leads back to `progress`: what it keeps must stay until the next one.
-
-        Else a run that crashed after its best checkpoint was replaced would go on without either.
-        """
-        self._resumable = set(progress.kept)
-        self.settle(progress)
-
     def best(self, progress: Progress) -> Path | None:
         """Checkpoint of the best evaluation; None if it was not kept or there was no evaluation."""
         name = self._name(progress.best_step or 0)
@@ -86,11 +77,14 @@ class Selection:
         """The run is complete and will not be resumed: leave exactly what the configuration asks for."""
         if not self._all:
             progress.kept = dict(list(progress.kept.items())[: self._top_k])
-        self.resumable(progress)
+        self.settle(progress)
 
     def settle(self, progress: Progress) -> None:
-        """Drop checkpoints that neither `progress` nor a resumed run would need."""
-        needed = self._resumable | set(progress.kept)
+        """Drop checkpoints that neither `progress` nor a resumed run would need.
+
+        A crash leads back to `last` or `previous`: what they keep must stay until they are replaced.
+        """
+        needed = kept_by(self._checkpoints) | set(progress.kept)
         for path in list(self._checkpoints.iterdir()):
             if _OURS.fullmatch(path.name) and path.name not in needed:
                 shutil.rmtree(path)

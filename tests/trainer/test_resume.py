@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 
 from tests.conftest import picture
 from tests.trainer.runs import Watcher, checkpoints_of, make_config, metrics_of, weights_of
-from trainer.checkpoint import Progress, find_last, load_progress, load_weights, save_checkpoint
+from trainer.checkpoint import Progress, load_progress, load_weights, resumable_in, save_checkpoint
 from trainer.config.schema import Config
 from trainer.errors import ConfigError, UserError
 from trainer.outcome import Outcome
@@ -34,10 +35,9 @@ def crash_after(steps: int) -> Watcher:
     return Watcher(each=each)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
+def resumable(directory: Path) -> Config:
     return make_config(
-        tmp_path,
+        directory,
         training__num_epochs=3,
         training__evaluations_per_epoch=2,
         callbacks__early_stopping_metric="eval_loss",
@@ -49,8 +49,23 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def unbroken(tmp_path: Path, config: Config) -> tuple[Outcome, Path]:
-    return run(config, directory=tmp_path / "unbroken"), tmp_path / "unbroken"
+def config(tmp_path: Path) -> Config:
+    return resumable(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    """The run of `config` that nothing disturbs; look at it only."""
+    home = tmp_path_factory.mktemp("whole")
+    return run(resumable(home), directory=home / "unbroken"), home / "unbroken"
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a last and a previous checkpoint; copy it before using it."""
+    home = tmp_path_factory.mktemp("interrupted")
+    run(resumable(home), directory=home / "run", observer=Watcher(stop_at=EPOCH + 2))
+    return home / "run"
 
 
 def assert_same(broken: tuple[Outcome, Path], unbroken: tuple[Outcome, Path]) -> None:
@@ -163,9 +178,60 @@ def test_another_configuration_is_refused_naming_the_keys_and_changes_nothing(
     run(config, directory=home, observer=Watcher(stop_at=3))
     before = picture(home)
     training = config.training.model_copy(update={"learning_rate": 0.5, "num_epochs": 9})
-    with pytest.raises(ConfigError, match=r"training\.learning_rate, training\.num_epochs\. Put these back"):
+    with pytest.raises(ConfigError) as caught:
         run(config.model_copy(update={"training": training}), directory=home)
+    assert "training.learning_rate (was 0.001, is 0.5), training.num_epochs (was 3, is 9)." in str(
+        caught.value
+    )
+    assert "The learning rate follows from the length of the whole run" in str(caught.value)
+    assert "Put these back, or start a new run" in str(caught.value)
     assert picture(home) == before
+
+
+def with_settings(config: Config, **sections: dict[str, object]) -> Config:
+    return config.model_copy(
+        update={name: getattr(config, name).model_copy(update=keys) for name, keys in sections.items()}
+    )
+
+
+def test_what_no_checkpoint_depends_on_may_change_and_is_said(tmp_path: Path, config: Config) -> None:
+    home = tmp_path / "run"
+    run(config, directory=home, observer=Watcher(stop_at=EPOCH + 1))
+    changed = with_settings(
+        config,
+        callbacks={"early_stopping_patience": 2, "save_top_k": 1},
+        optimization={"max_grad_norm": 2.0},
+    )
+    watcher = Watcher()
+    assert run(changed, directory=home, observer=watcher).status == "completed"
+    assert watcher.lines[:3] == [
+        "From step 7 on: callbacks.early_stopping_patience (was null, is 2)",
+        "From step 7 on: callbacks.save_top_k (was 2, is 1)",
+        "From step 7 on: optimization.max_grad_norm (was 1.0, is 2.0)",
+    ]
+    assert len(checkpoints_of(home)) == 1
+
+
+def test_a_constant_rate_goes_on_to_more_epochs_as_if_they_had_been_asked_for_at_once(
+    tmp_path: Path, config: Config
+) -> None:
+    longer = with_settings(
+        config, training={"lr_scheduler": "constant", "warmup_ratio": 0.0, "num_epochs": 4}
+    )
+    unbroken = run(longer, directory=tmp_path / "unbroken"), tmp_path / "unbroken"
+    home = tmp_path / "broken"
+    run(
+        with_settings(longer, training={"num_epochs": 3}), directory=home, observer=Watcher(stop_at=EPOCH + 2)
+    )
+    assert_same((run(longer, directory=home), home), unbroken)
+
+
+def test_a_run_is_not_made_shorter_than_what_is_done(tmp_path: Path, config: Config) -> None:
+    constant = with_settings(config, training={"lr_scheduler": "constant", "warmup_ratio": 0.0})
+    home = tmp_path / "run"
+    run(constant, directory=home, observer=Watcher(stop_at=EPOCH + 2))
+    with pytest.raises(ConfigError, match=r"training\.num_epochs \(was 3, is 1\)"):
+        run(with_settings(constant, training={"num_epochs": 1}), directory=home)
 
 
 def test_other_data_is_refused(tmp_path: Path, config: Config) -> None:
@@ -203,8 +269,9 @@ def test_a_checkpoint_without_the_best_ones_beside_it_is_refused(tmp_path: Path,
 
 
 def between_the_two_moves(checkpoints: Path) -> None:
-    (checkpoints / "last").rename(checkpoints / ".last.old")
-    shutil.copytree(checkpoints / ".last.old", checkpoints / ".last.4711.tmp")
+    shutil.rmtree(checkpoints / "previous")
+    (checkpoints / "last").rename(checkpoints / "previous")
+    shutil.copytree(checkpoints / "previous", checkpoints / ".last.4711.tmp")
 
 
 def before_the_moves(checkpoints: Path) -> None:
@@ -214,8 +281,8 @@ def before_the_moves(checkpoints: Path) -> None:
 
 
 def before_the_old_one_was_dropped(checkpoints: Path) -> None:
-    (checkpoints / ".last.old").mkdir()
-    (checkpoints / ".last.old" / "progress.json").write_text("{}", encoding="utf-8")
+    (checkpoints / ".previous.4711.dropped.tmp").mkdir()
+    (checkpoints / ".previous.4711.dropped.tmp" / "progress.json").write_text("{}", encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -232,26 +299,123 @@ def test_a_torn_checkpoint_directory_is_resumed_and_cleaned(
     assert_same((run(config, directory=home), home), unbroken)
 
 
-def test_writing_over_what_a_crash_left_aside_never_leaves_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_previous_one_with_a_word(
+    tmp_path: Path, config: Config, interrupted: Path
 ) -> None:
-    """Only `.last.old` is there; the next checkpoint's moves are cut short at each point."""
+    home = tmp_path / "broken"
+    shutil.copytree(interrupted, home)
+    last = home / "checkpoints" / "last"
+    flipped(last / "model.safetensors")
+    watcher = Watcher(stop_at=0)
+    run(config, directory=home, observer=watcher)
+    assert watcher.lines[:2] == [
+        f"Warning: {last} cannot be resumed: model.safetensors is not what was written",
+        f"Going on from {home / 'checkpoints' / 'previous'} at step {EPOCH}",
+    ]
+
+
+def test_the_model_from_the_previous_checkpoint_is_the_same(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path]
+) -> None:
+    home = tmp_path / "broken"
+    run(config, directory=home, observer=Watcher(stop_at=EPOCH + 3))
+    flipped(home / "checkpoints" / "last" / "state.pt")
+    # Once more interrupted: the checkpoint that takes the damaged one's place is whole.
+    run(config, directory=home, observer=Watcher(stop_at=EPOCH + 4))
+    assert_same((run(config, directory=home), home), unbroken)
+
+
+def test_a_damaged_best_checkpoint_counts_as_damage(
+    tmp_path: Path, config: Config, interrupted: Path
+) -> None:
+    home = tmp_path / "run"
+    shutil.copytree(interrupted, home)
+    last = home / "checkpoints" / "last"
+    best = next(iter(load_progress(last).kept))
+    flipped(home / "checkpoints" / best / "model.safetensors")
+    watcher = Watcher(stop_at=0)
+    run(config, directory=home, observer=watcher)
+    assert f"of {best} beside it model.safetensors is not what was written" in watcher.lines[0]
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_begins_anew(
+    tmp_path: Path, config: Config, interrupted: Path, unbroken: tuple[Outcome, Path]
+) -> None:
+    home = tmp_path / "run"
+    shutil.copytree(interrupted, home)
+    for name in ("last", "previous"):
+        flipped(home / "checkpoints" / name / "state.pt")
+    watcher = Watcher()
+    outcome = run(config, directory=home, observer=watcher)
+    assert watcher.lines[1].endswith(
+        "previous cannot be resumed: state.pt is not what was written; starting from the beginning"
+    )
+    assert_same((outcome, home), unbroken)
+
+
+def test_a_checkpoint_asked_for_by_name_that_is_damaged_is_refused(
+    tmp_path: Path, config: Config, interrupted: Path
+) -> None:
+    shutil.copytree(interrupted, tmp_path / "begun")
+    for name in ("last", "previous"):
+        flipped(tmp_path / "begun" / "checkpoints" / name / "state.pt")
+    asked = with_settings(config, experiment={"resume_from_checkpoint": str(tmp_path / "begun")})
+    with pytest.raises(UserError, match=r"state\.pt is not what was written\. Start"):
+        run(asked, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "is complete, there is nothing to go on with; to train longer, start a new run"),
+        ("checkpoints/last", "is complete"),
+        ("final_model.pt", "is complete"),
+        ("../nothing", "there is no checkpoint in"),
+        ("../rows/val.jsonl", "is a file; a run goes on from its directory"),
+    ],
+)
+def test_what_is_no_checkpoint_is_said_with_what_to_name(
+    tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], name: str, words: str
+) -> None:
+    asked = with_settings(config, experiment={"resume_from_checkpoint": str(unbroken[1] / name)})
+    with pytest.raises(UserError, match=re.escape(words)):
+        run(asked, directory=tmp_path / "run")
+
+
+def test_writing_a_checkpoint_never_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moves of a third checkpoint are cut short at each point."""
     model = nn.Linear(2, 2)
-    save_checkpoint(tmp_path / "last", model=model, progress=Progress(step=1), state={})
-    (tmp_path / "last").rename(tmp_path / ".last.old")
     replace = Path.replace
+    for allowed in range(4):
+        home = tmp_path / str(allowed)
+        for step in (1, 2):
+            save_checkpoint(home / "last", model=model, progress=Progress(step=step), state={})
+        moves = 0
 
-    def crash(self: Path, target: Path) -> Path:
-        if self.suffix == ".tmp" and self.is_dir():
-            raise Crash
-        return replace(self, target)
+        def crash(self: Path, target: Path) -> Path:
+            nonlocal moves
+            if self.is_dir():
+                moves += 1
+                if moves > allowed:  # noqa: B023  # the loop waits for it
+                    raise Crash
+            return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", crash)
-    with pytest.raises(Crash):
-        save_checkpoint(tmp_path / "last", model=model, progress=Progress(step=2), state={})
-    found = find_last(tmp_path)
-    assert found is not None
-    assert load_progress(found).step == 1
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", crash)
+            if allowed < 3:
+                with pytest.raises(Crash):
+                    save_checkpoint(home / "last", model=model, progress=Progress(step=3), state={})
+            else:
+                save_checkpoint(home / "last", model=model, progress=Progress(step=3), state={})
+        steps = [load_progress(path).step for path in resumable_in(home)]
+        assert steps == {0: [2, 1], 1: [2], 2: [2], 3: [3, 2]}[allowed]
 
 
 def test_what_an_earlier_crash_left_is_dropped_by_a_new_run(tmp_path: Path, config: Config) -> None:
@@ -270,11 +434,3 @@ def test_a_checkpoint_gives_back_weights_and_progress(tmp_path: Path) -> None:
     assert torch.equal(model.weight, other.weight)
     assert load_progress(tmp_path / "last") == progress
     assert {path.name for path in tmp_path.iterdir()} == {"last"}
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, config: Config) -> None:
-    home = tmp_path / "run"
-    run(config, directory=home, observer=Watcher(stop_at=3))
-    (home / "checkpoints" / "last" / "progress.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match=r"checkpoints/last is no checkpoint that can be resumed"):
-        run(config, directory=home)
