@@ -118,7 +118,7 @@ class _Run:
         except NonFinite as error:
             return self._outcome("nonfinite", error=str(error))
 
-    def _trained(self, report: Report | None, start: Continuation | Progress) -> Outcome:
+    def _trained(self, report: Report | None, start: Start) -> Outcome:
         self._require_room()
         loop = self.loop = self._build(report)
         self._start(loop, start)
