@@ -60,13 +60,53 @@ class TaskScores:
         present_C = self.confusion_CC.sum(1) > 0
         return float(self.f1_C[present_C].mean()) if present_C.any() else 0.0
 
+    @property
+    def support_C(self) -> Ints:
+        """Labelled rows per class."""
+        support_C: Ints = self.confusion_CC.sum(1)
+        return support_C
+
+    @property
+    def precision_C(self) -> NDArray[np.float64]:
+        """Share of a class's predictions that are right; 0 where it was never predicted."""
+        found_C: NDArray[np.float64] = np.diag(self.confusion_CC) / np.maximum(self.confusion_CC.sum(0), 1)
+        return found_C
+
+    @property
+    def recall_C(self) -> NDArray[np.float64]:
+        """Share of a class's rows that were found; 0 where no row carries it."""
+        found_C: NDArray[np.float64] = np.diag(self.confusion_CC) / np.maximum(self.support_C, 1)
+        return found_C
+
+    @property
+    def f1_weighted(self) -> float:
+        """Mean F1 weighted by support; 0 where no row is labelled."""
+        return float(self.f1_C @ self.support_C) / max(1, self.rows)
+
+    @property
+    def mcc(self) -> float:
+        """Matthews' correlation of labels and predictions (Gorodkin 2004); 0 where either is constant."""
+        confusion_CC = self.confusion_CC.astype(float)
+        true_C, predicted_C, rows = confusion_CC.sum(1), confusion_CC.sum(0), confusion_CC.sum()
+        together = np.trace(confusion_CC) * rows - true_C @ predicted_C
+        spread = (rows**2 - true_C @ true_C) * (rows**2 - predicted_C @ predicted_C)
+        return float(together / np.sqrt(spread)) if spread > 0 else 0.0
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: scores, per-class F1 and the confusion matrix (rows: truth)."""
+        """For JSON: scores, those of each class, and the confusion matrix (rows: truth)."""
+        each = {
+            "f1": self.f1_C,
+            "precision": self.precision_C,
+            "recall": self.recall_C,
+            "support": self.support_C,
+        }
         return {
             "rows": self.rows,
             "f1_macro": self.f1_macro,
+            "f1_weighted": self.f1_weighted,
             "accuracy": self.accuracy,
-            "f1": dict(zip(self.classes, self.f1_C.tolist(), strict=True)),
+            "mcc": self.mcc,
+            **{name: dict(zip(self.classes, values.tolist(), strict=True)) for name, values in each.items()},
             "confusion": self.confusion_CC.tolist(),
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +30,7 @@ from trainer.model.build import build_model, checkpoint_layers, has_efficient_at
 from trainer.model.classifier import Classifier
 from trainer.optimizer import build_optimizer, prime
 from trainer.outcome import Observer, Outcome, Report, Silent, Status
+from trainer.predictions import prediction_lines
 from trainer.preparation import Preparation, prepare
 from trainer.schedule import build_schedule, total_steps
 from trainer.step import TrainStep, precision_for
@@ -242,14 +242,7 @@ class _Run:
 
     def _write_predictions(self, loop: Loop) -> None:
         found = loop.evaluate(loop.parts.val, where="predictions")
-        parts = loop.model.split(torch.from_numpy(found.logits_NC))
-        lines = []
-        for index, text in enumerate(self.rows.val.table.texts):
-            chosen = {
-                task.field: task.classes[int(part_NC[index].argmax())]
-                for task, part_NC in zip(self.rows.tasks, parts, strict=True)
-            }
-            lines.append(json.dumps({"text": text, **chosen}, ensure_ascii=False))
+        lines = prediction_lines(self.rows.val, found.logits_NC, tasks=self.rows.tasks)
         write_text(self.experiment.directory / "predictions.jsonl", "\n".join(lines) + "\n")
 
     def _summary(self, loop: Loop, test: dict[str, Any]) -> dict[str, Any]:

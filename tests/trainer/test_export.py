@@ -140,7 +140,7 @@ def test_predictions_are_those_of_the_evaluation(tmp_path: Path) -> None:
     export_model(home, to=tmp_path / "model", texts=texts)
     rows = read_table(home / "predictions.jsonl").rows
     predicted = Predictor(tmp_path / "model").predict(texts)
-    assert [row["labels"] for row in rows] == [found["labels"]["label"] for found in predicted]
+    assert [row["labels"]["predicted"] for row in rows] == [found["labels"]["label"] for found in predicted]
 
 
 def test_the_recipe_of_the_model_card_runs_for_one_task(

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+)
 
 from trainer.data.tasks import Task
 from trainer.metrics import MASKED, Ints, Scores, score
@@ -33,6 +39,21 @@ def test_scores_are_those_of_scikit_learn_over_the_classes_that_occur(pairs: lis
     each = f1_score(labels, predicted, labels=[0, 1, 2], average=None, zero_division=0)
     assert task.f1_C == pytest.approx(each)
     assert (task.confusion_CC == confusion_matrix(labels, predicted, labels=[0, 1, 2])).all()
+
+
+@given(PAIRS)
+def test_the_other_scores_are_scikit_learns_too(pairs: list[tuple[int, int]]) -> None:
+    predicted, labels = map(list, zip(*pairs, strict=True))
+    found = scored(predicted, labels).tasks[0]
+    precision, recall, _, support = precision_recall_fscore_support(
+        labels, predicted, labels=[0, 1, 2], zero_division=0
+    )
+    assert found.precision_C == pytest.approx(precision)
+    assert found.recall_C == pytest.approx(recall)
+    assert (found.support_C == support).all()
+    weighted = f1_score(labels, predicted, average="weighted", zero_division=0)
+    assert found.f1_weighted == pytest.approx(weighted)
+    assert found.mcc == pytest.approx(matthews_corrcoef(labels, predicted), abs=1e-9)
 
 
 def test_a_class_nobody_carries_is_not_averaged_even_if_it_is_predicted() -> None:

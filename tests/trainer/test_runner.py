@@ -56,11 +56,15 @@ def test_a_run_leaves_its_experiment_directory(tmp_path: Path) -> None:
     assert summary["tasks"].keys() == {"toxicity", "bullying", "role", "emotion"}
     assert summary["test"]["tasks"].keys() == summary["tasks"].keys()
     assert summary["data"]["train"]["rows"] == 96
+    assert summary["validation"]["tasks"]["role"].keys() >= {"precision", "recall", "f1", "support", "mcc"}
     assert outcome.test["f1_macro"] == summary["test"]["f1_macro"]
     predictions = (home / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-    assert json.loads(predictions[0]).keys() == {
-        *("text", "toxicity_labels", "bullying_labels", "role_labels", "emotion_labels")
-    }
+    first = json.loads(predictions[0])
+    assert first.keys() == {*("text", "toxicity_labels", "bullying_labels", "role_labels", "emotion_labels")}
+    said = first["role_labels"]
+    assert said["true"] in said["probabilities"]
+    assert said["predicted"] == max(said["probabilities"], key=said["probabilities"].get)
+    assert sum(said["probabilities"].values()) == pytest.approx(1.0, abs=1e-5)
     assert len(predictions) == summary["data"]["val"]["rows"]
     assert any((home / "tensorboard").iterdir())
 

@@ -81,6 +81,62 @@ def test_a_file_wins_over_a_template_and_a_flag_over_both(write: Any) -> None:
     assert set(resolved.origins) == set(key_paths())
 
 
+#: every key that published configurations carry, two of them in both of their places
+WHOLE = """\
+# RTX 3050 優化配置
+model:
+  name: "hfl/chinese-macbert-base"   # 預訓練模型
+  num_labels: 3
+  dropout_rate: 0.1
+  hidden_size: 768
+  max_sequence_length: 384
+  use_multitask: true
+  task_weights: {toxicity: 1.0, bullying: 1.0, role: 0.5, emotion: 0.5}
+  gradient_checkpointing: true       # 節省記憶體
+data:
+  train_path: "data/processed/train.json"
+  val_path: "data/processed/val.json"
+  test_path: "data/processed/test.json"
+  cache_dir: ".cache"
+  batch_size: 4
+  gradient_accumulation_steps: 8
+  num_workers: 1
+  pin_memory: false
+  prefetch_factor: 2
+training:
+  num_epochs: 10
+  learning_rate: 2e-5
+  weight_decay: 0.01
+  fp16: true
+  batch_size: 4
+  auto_batch_size: false
+  lr_scheduler: "cosine"
+  warmup_ratio: 0.1
+  dataloader_drop_last: true
+optimization:
+  optimizer: "AdamW"
+  gradient_checkpointing: true
+  max_grad_norm: 1.0
+  memory_efficient_attention: true
+  cpu_offload: false
+callbacks:
+  early_stopping_patience: 3
+  early_stopping_metric: "eval_f1_macro"
+  early_stopping_mode: "max"
+  save_top_k: 3
+  save_best_only: true
+  monitor_gpu_memory: true
+  tensorboard_log_dir: null
+experiment:
+  name: ""                           # 空白：自動產生
+  output_dir: "experiments"
+  seed: 42
+  log_level: "INFO"
+  resume_from_checkpoint: null
+  save_predictions: true
+"""
+
+
 def test_a_published_configuration_loads(write: Any) -> None:
     config = load_config(file=write("\ufeff" + PUBLISHED)).config
     assert config.training.batch_size == 8
@@ -342,3 +398,12 @@ def test_a_configuration_written_as_yaml_reads_back_equal(
     file = tmp_path_factory.mktemp("dump") / "c.yaml"
     file.write_text(dump_config(config), encoding="utf-8")
     assert load_config(template="fast_dev", file=file).config == config
+
+
+def test_a_whole_configuration_of_the_system_before_loads_unchanged(write: Any) -> None:
+    config = load_config(file=write(WHOLE)).config
+    assert (config.training.batch_size, config.training.gradient_accumulation_steps) == (4, 8)
+    assert config.optimization.gradient_checkpointing is True
+    assert (config.experiment.name, config.experiment.resume_from_checkpoint) == ("", None)
+    assert config.model.task_weights == {"toxicity": 1.0, "bullying": 1.0, "role": 0.5, "emotion": 0.5}
+    assert load_config(file=write(dump_config(config))).config == config
