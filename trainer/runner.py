@@ -13,6 +13,7 @@ from trainer.checkpoint import Progress, drop_resumable, load_weights
 from trainer.config.schema import Config
 from trainer.continuation import Start, find_start
 from trainer.data.content import fingerprint
+from trainer.data.findings import UNKNOWN_TOKENS
 from trainer.data.splits import Rows, Split, cache_directory, tokenised
 from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
@@ -142,6 +143,8 @@ class _Run:
         config, rows = self.config, self.rows
         self.ready.tokenizer.save_pretrained(self.experiment.tokenizer)
         train, val = self._tokenised(rows.train), self._tokenised(rows.val)
+        if report is None:  # who takes reports is running many of these on the same rows
+            self._warn_of_unknown(train)
         step = self._step()
         steps = total_steps(config, rows=len(train.labels_NT))
         schedule = build_schedule(step.optimizer, config.training, total_steps=steps)
@@ -158,6 +161,15 @@ class _Run:
             predicted_bytes=self.layout.predicted_bytes,
         )
         return Loop(parts, journal=self.journal, report=report)
+
+    def _warn_of_unknown(self, train: Split) -> None:
+        rate = train.tokens.unk_rate
+        if rate >= UNKNOWN_TOKENS:
+            self.journal.warn(
+                f"{rate:.1%} of the training tokens are unknown to {self.config.model.name}, which cannot "
+                "tell them apart; cp-search data check names the characters: clean the text, or choose "
+                "another model"
+            )
 
     def _start(self, loop: Loop, start: Start) -> None:
         for note in start.notes:

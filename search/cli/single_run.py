@@ -44,6 +44,8 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
             fit the card by plan. typer.Exit: it did not complete.
     """
     choose_gpu(limits.gpu)
+    for name in config.callbacks.custom:
+        typer.echo(f"callbacks.custom: {name} is imported and run", err=True)
     with clean_stdout(as_json):
         outcome = _run(config, limits=limits)
     if outcome.status == "interrupted":

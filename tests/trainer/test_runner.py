@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ import pytest
 import torch
 
 from tests.conftest import picture
+from tests.trainer.model.families import NAMES, save_encoder
 from tests.trainer.runs import Watcher, checkpoints_of, make_config, metrics_of, weights_of, write_rows
 from trainer.config.loader import load_config
+from trainer.data.read import read_table
 from trainer.data.sample import write_sample
 from trainer.errors import UserError
 from trainer.experiment import load_run_config
+from trainer.export import export_model
 from trainer.loop import Loop
 from trainer.runner import run
 
@@ -298,3 +302,26 @@ def test_the_live_line_reads_as_the_contract_shows(tmp_path: Path) -> None:
     import re
 
     assert re.fullmatch(pattern, watcher.statuses[-1])
+
+
+def test_an_encoder_that_does_not_know_the_characters_is_warned_of(tmp_path: Path) -> None:
+    encoder = save_encoder("bert", tmp_path / "encoder", texts=["abc"])
+    config = make_config(tmp_path, model__name=str(encoder), training__num_epochs=1)
+    watcher = Watcher()
+    run(config, directory=tmp_path / "run", observer=watcher)
+    warned = [line for line in watcher.lines if "unknown to" in line]
+    assert len(warned) == 1
+    assert re.match(r"Warning: \d+\.\d% of the training tokens are unknown to .*encoder, which", warned[0])
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_every_family_is_trained_checkpointed_and_exported(tmp_path: Path, family: str) -> None:
+    """An encoder on disk becomes a model that plain transformers loads, also after an interruption."""
+    texts = read_table(write_rows(tmp_path / "some", 40)).texts
+    encoder = save_encoder(family, tmp_path / "encoder", texts=texts)
+    config = make_config(tmp_path, model__name=str(encoder), training__num_epochs=1)
+    home = tmp_path / "run"
+    assert run(config, directory=home, observer=Watcher(stop_at=2)).status == "interrupted"
+    assert run(config, directory=home).status == "completed"
+    exported = export_model(home, to=tmp_path / "model", texts=texts)
+    assert exported.largest_difference < 1e-4
