@@ -29,6 +29,7 @@ from search.cli import (
     study_list,
     study_rename,
     study_show,
+    tensorboard,
     train,
 )
 from search.cli.flags import add_command
@@ -41,7 +42,20 @@ def build_app() -> typer.Typer:
         "Find the best hyperparameters for a Chinese text classifier on a small GPU.", completion=True
     )
     app.callback()(_top)
-    for module in (run, train, fit, predict, status, report, dashboard, retrain, export, init, doctor):
+    for module in (
+        run,
+        train,
+        fit,
+        predict,
+        status,
+        report,
+        dashboard,
+        tensorboard,
+        retrain,
+        export,
+        init,
+        doctor,
+    ):
         add_command(app, module.COMMAND)
     app.add_typer(_data_app(), name="data")
     app.add_typer(_study_app(), name="study")

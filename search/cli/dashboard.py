@@ -15,8 +15,14 @@ from search.cli.flags import Command
 class DashboardFlags:
     """Options of `dashboard`."""
 
+    study: Annotated[str | None, typer.Argument(help="Name of a study to open; without it all of them.")] = (
+        None
+    )
     host: Annotated[str, typer.Option(help="Address to listen on; there is no login.")] = "127.0.0.1"
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; a free one if it is taken.")
+    ] = 8080
+    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody write notes.")] = False
     studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
 
 
@@ -25,11 +31,14 @@ def dashboard(flags: DashboardFlags) -> None:
 
     Works while they run and after. Ctrl-C ends it; the studies go on.
     """
-    from search.dashboard import serve
+    from search.dashboard import Place, serve
 
-    serve(flags.studies_dir, host=flags.host, port=flags.port)
+    serve(flags.studies_dir, place=Place(flags.host, flags.port, flags.read_only), study=flags.study)
 
 
 COMMAND = Command(
-    name="dashboard", flags=DashboardFlags, body=dashboard, examples=("cp-search dashboard --port 8090",)
+    name="dashboard",
+    flags=DashboardFlags,
+    body=dashboard,
+    examples=("cp-search dashboard quickstart", "cp-search dashboard --port 8090"),
 )

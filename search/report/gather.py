@@ -43,7 +43,7 @@ def gather(storage_url: str, *, studies_dir: Path, name: str | None = None) -> S
         importance = _importance(study, found)
     file = sqlite_path(storage_url)
     directory = (file.parent if file else studies_dir) / study.study_name
-    trials = tuple(_trial(trial, directory) for trial in found)
+    trials = tuple(trial_facts(trial, directory) for trial in found)
     best = max(
         (trial for trial in trials if trial.value is not None),
         key=lambda trial: (trial.value or 0.0, -trial.number),
@@ -96,7 +96,8 @@ class _Left:
         return tuple(value) if isinstance(value, list) else ()
 
 
-def _trial(trial: FrozenTrial, directory: Path) -> TrialFacts:
+def trial_facts(trial: FrozenTrial, directory: Path) -> TrialFacts:
+    """One trial, with what it left in the study's `directory`."""
     home = directory / f"trial-{trial.number:04d}"
     left = _Left(_json(home / "outcome.json") or {})
     attributes = trial.user_attrs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -13,7 +14,8 @@ from urllib.request import Request, urlopen
 import optuna
 import pytest
 
-from search.dashboard import open_server
+from search.dashboard import Place, open_server
+from tests.search.report.studies import whole_study
 from trainer import UserError
 
 
@@ -29,14 +31,20 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def address(studies: Path) -> Iterator[str]:
-    with open_server(studies, host="127.0.0.1", port=0) as server:
+@contextmanager
+def served(studies: Path, **place: Any) -> Iterator[str]:
+    with open_server(studies, place=Place(port=0, **place), say=print) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def address(studies: Path) -> Iterator[str]:
+    with served(studies) as found:
+        yield found
 
 
 def ask(url: str) -> Any:
@@ -84,20 +92,115 @@ def test_a_study_made_meanwhile_appears_and_the_others_keep_their_addresses(
     assert ids(address) == before
 
 
+def refused(url: str, method: str = "DELETE", **headers: str) -> tuple[int, str]:
+    body = b'{"version": 1, "body": "taken"}' if method == "PUT" else None
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    with pytest.raises(HTTPError) as error:
+        urlopen(Request(url, method=method, data=body, headers=sent), timeout=30)
+    return error.value.code, json.load(error.value)["reason"]
+
+
 def test_nothing_can_be_deleted_through_it(address: str) -> None:
     for name, number in ids(address).items():
-        with pytest.raises(HTTPError) as refused:
-            urlopen(Request(f"{address}/api/studies/{number}", method="DELETE"), timeout=30)
-        assert refused.value.code == 405
+        code, reason = refused(f"{address}/api/studies/{number}")
+        assert (code, "cp-search study" in reason) == (405, True)
         assert name in ids(address)
 
 
-def test_a_taken_port_is_one_line(address: str, studies: Path) -> None:
-    port = int(address.rpartition(":")[2])
-    with pytest.raises(UserError, match=rf"cannot listen on 127.0.0.1:{port}.*--port"):
-        open_server(studies, host="127.0.0.1", port=port)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+)
+def test_another_site_cannot_write(address: str, headers: dict[str, str]) -> None:
+    number = ids(address)["one"]
+    assert refused(f"{address}/api/studies/{number}/note", "PUT", **headers)[0] == 403
+    assert ask(f"{address}/api/studies/{number}")["note"]["body"] == ""
+
+
+def test_a_name_that_somebody_else_points_here_is_refused_even_to_read(address: str) -> None:
+    code, reason = refused(f"{address}/api/studies", "GET", Host="evil.example:8080")
+    assert (code, "host name" in reason) == (403, True)
+
+
+def test_another_site_may_link_here_but_not_read(address: str) -> None:
+    assert refused(f"{address}/api/studies", "GET", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")
+    followed = Request(
+        f"{address}/dashboard", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    )
+    with urlopen(followed, timeout=30) as answer:
+        assert answer.status == 200
+        assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_taken_port_is_replaced_by_a_free_one_and_that_is_said(address: str, studies: Path) -> None:
+    port, lines = int(address.rpartition(":")[2]), list[str]()
+    with open_server(studies, place=Place(port=port), say=lines.append) as server:
+        assert server.server_port != port
+        assert lines == [f"Port {port} is taken; {server.server_port} is free and used instead"]
 
 
 def test_a_missing_directory_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no directory"):
-        open_server(tmp_path / "nowhere", host="127.0.0.1", port=0)
+        open_server(tmp_path / "nowhere", place=Place(port=0), say=print)
+
+
+def test_an_address_that_is_not_here_is_one_line(studies: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot listen on 192.0.2.1:0.*--host"):
+        open_server(studies, place=Place("192.0.2.1", 0), say=print)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("whole")
+    whole_study(home)
+    return home
+
+
+def test_a_study_shows_its_note_constraint_artifacts_and_memory(whole: Path) -> None:
+    with served(whole) as address:
+        number = ids(address)["whole"]
+        study = ask(f"{address}/api/studies/{number}")
+        assert "Not searched, because the card cannot hold it" in study["note"]["body"]
+        assert "cp-search report whole" in study["note"]["body"]
+        assert [plot["id"] for plot in study["plotly_graph_objects"]] == ["memory"]
+        oom = study["trials"][7]
+        assert "**Trial 7: pruned**, oom" in oom["note"]["body"]
+        assert "planned 1.93 GiB, measured 1.89 GiB, limit 3.66 GiB" in oom["note"]["body"]
+        assert oom["constraints"] == [0.5]
+        shown = {each["filename"]: each for each in [*study["artifacts"], *oom["artifacts"]]}
+        assert shown.keys() == {"confusion-toxicity.svg", "config.yaml", "learning-curve.svg"}
+        of_trial = f"{address}/artifacts/{number}/{oom['trial_id']}"
+        with urlopen(f"{of_trial}/{shown['learning-curve.svg']['artifact_id']}", timeout=30) as answer:
+            assert answer.headers["Access-Control-Allow-Origin"] is None
+            assert answer.read().startswith(b"<svg")
+
+
+def put(url: str, body: dict[str, Any], **headers: str) -> int:
+    request = Request(url, method="PUT", data=json.dumps(body).encode(), headers=headers)
+    request.add_header("Content-Type", "application/json")
+    with urlopen(request, timeout=30) as answer:
+        return int(answer.status)
+
+
+def test_a_note_of_ones_own_is_kept_in_the_study_and_stands_in_place_of_ours(whole: Path) -> None:
+    with served(whole) as address:
+        number = ids(address)["whole"]
+        url = f"{address}/api/studies/{number}"
+        trial = ask(url)["trials"][3]["trial_id"]
+        assert put(f"{url}/{trial}/note", {"version": 1, "body": "mine"}, Origin=address) == 204
+        assert ask(url)["trials"][3]["note"] == {"version": 1, "body": "mine"}
+        assert "Trial 4" in ask(url)["trials"][4]["note"]["body"]
+    study = optuna.load_study(study_name="whole", storage=f"sqlite:///{whole}/whole.db")
+    assert study._storage.get_study_system_attrs(study._study_id)["dashboard:4:note_str:0"] == "mine"
+
+
+def test_read_only_takes_no_notes(whole: Path) -> None:
+    with served(whole, read_only=True) as address:
+        number = ids(address)["whole"]
+        code, reason = refused(f"{address}/api/studies/{number}/note", "PUT")
+        assert (code, "--read-only" in reason) == (405, True)

@@ -96,6 +96,7 @@ def made(number: int, state: TrialState) -> FrozenTrial:
         attributes["cause"] = "oom" if number == 7 else "pruned"
     if state == TrialState.FAIL:
         attributes |= {"cause": "failed", "error": "the disk is <full> & gone"}
+    oom = state == TrialState.PRUNED and number == 7
     return create_trial(
         state=state,
         value=peak if state == TrialState.COMPLETE else None,
@@ -103,6 +104,7 @@ def made(number: int, state: TrialState) -> FrozenTrial:
         distributions=dict(AXES),
         intermediate_values=reports,
         user_attrs=attributes,
+        system_attrs={"constraints:memory_gib": 0.5} if oom else {},
     )
 
 
