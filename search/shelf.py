@@ -109,7 +109,10 @@ class Shelf(BaseStorage):
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """As its file has it, under the dashboard's id."""
         home = self._home(trial_id)
-        return _under_id(home.storage.get_trial(home.inner), home, extra={})
+        path = self._path(home.slot)
+        every = [self._trimmings(path, one._study_id).trials for one in home.storage.get_all_studies()]
+        extra = next((trials[trial_id] for trials in every if trial_id in trials), {})
+        return _under_id(home.storage.get_trial(home.inner), home, extra=extra)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -118,7 +121,8 @@ class Shelf(BaseStorage):
         home = self._home(study_id)
         trials = home.storage.get_all_trials(home.inner, deepcopy=deepcopy, states=states)
         extra = self._trimmings(self._path(home.slot), home.inner).trials
-        return [_under_id(trial, home, extra=extra.get(trial.number, {})) for trial in trials]
+        ids = {trial.number: home.slot * _ROOM + trial._trial_id for trial in trials}
+        return [_under_id(trial, home, extra=extra.get(ids[trial.number], {})) for trial in trials]
 
     def _trimmings(self, path: Path, inner: int) -> Trimmings:
         """What is shown of a study beyond its file; made anew when the file has changed."""

@@ -31,7 +31,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Trimmings:
-    """Attributes to lay over those that are stored. trials: number -> attributes of that trial."""
+    """Attributes to lay over those that are stored. trials: id -> attributes of that trial."""
 
     study: dict[str, Any] = field(default_factory=dict)
     trials: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -53,7 +53,10 @@ def trimmings(
         study |= _note(trial._trial_id, trial_note(known))
     return Trimmings(
         study,
-        {known.number: _of_trial(known, trial, gallery) for trial, known in zip(trials, facts, strict=True)},
+        {
+            trial._trial_id: _of_trial(known, trial, gallery)
+            for trial, known in zip(trials, facts, strict=True)
+        },
     )
 
 

@@ -33,7 +33,7 @@ class Scale:
 
     def ticks(self, most: int = 6) -> tuple[Tick, ...]:
         """Round numbers within the scale, at most about `most`."""
-        values = _powers(self.low, self.high) if self.log else _rounds(self.low, self.high, most)
+        values = _powers(self.low, self.high, most) if self.log else _rounds(self.low, self.high, most)
         return tuple(Tick(self.at(value), f"{value:.6g}") for value in values)
 
     def whole_ticks(self, most: int = 8) -> tuple[Tick, ...]:
@@ -83,8 +83,12 @@ def _rounds(low: float, high: float, most: int) -> list[float]:
     return [round(count * step, 12) for count in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _powers(low: float, high: float) -> list[float]:
+def _powers(low: float, high: float, most: int) -> list[float]:
+    """Powers of ten, and twos and fives between them where there is room."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(decades) < 4 else (1,)
-    found = [factor * 10.0**decade for decade in decades for factor in factors]
-    return [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        found = [factor * 10.0**decade for decade in decades for factor in factors]
+        inside = [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(inside) <= most:
+            break
+    return inside or [low, high]
