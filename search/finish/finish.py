@@ -22,7 +22,7 @@ from search.finish.final import Final
 from search.finish.place import FinishPlace, PartFailed, Stopped
 from search.finish.record import key_of, read_record, write_record
 from search.finish.retrain import Recipe, begin, best_length, recipe, train
-from search.finish.stored import FINAL
+from search.finish.stored import FINAL, read_stored
 from search.finish.words import candidate_line
 from search.study import best_trial
 from trainer import Assessment, CardFacts, Outcome, dump_config
@@ -54,7 +54,8 @@ def finish(handle: StudyHandle, place: FinishPlace, *, trial: int | None = None)
         return None
     started = time.monotonic()
     try:
-        confirmation = confirm(handle, place)
+        # Who names a trial has chosen: nothing is confirmed for it that was not before.
+        confirmation = confirm(handle, place) if trial is None else read_stored(place.study).confirmation
         chosen = _chosen(handle, confirmation, trial=trial)
         return _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
     except Stopped:
