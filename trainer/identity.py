@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config.schema import Config
@@ -45,14 +46,16 @@ _CHANGEABLE = frozenset(
 _EPOCHS = "training.num_epochs"
 
 
-def identity_of(config: Config, rows: RowSet) -> str:
-    """Everything a continuation must share with its checkpoint, as JSON."""
+def identity_of(config: Config, rows: RowSet, *, parent: Path | None = None) -> str:
+    """Everything a continuation must share with its checkpoint, as JSON; parent: whose weights it took."""
     settings = config.model_dump(mode="json")
     settings["training"]["examples per step"] = config.effective_batch_size
     for section, keys in _CIRCUMSTANCES.items():
         for key in keys:
             settings[section].pop(key)
     prints = {name: fingerprint(getattr(rows, name).table.path) for name in ("train", "val")}
+    if parent is not None:
+        prints["earlier stage's"] = fingerprint(parent / "final_model.pt")
     return json.dumps({"config": settings, "data": prints}, sort_keys=True)
 
 

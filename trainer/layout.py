@@ -45,6 +45,11 @@ class Layout:
         """The planned peak of tensors on the card."""
         return self.fitting.predicted_bytes if self.fitting else None
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether not even the smallest micro-batch, with every measure, would fit the card."""
+        return self.fitting is not None and self.fitting.verdict == "no"
+
     def learn(self, measured_bytes: int | None) -> str | None:
         """Hold the plan against the measured peak; a line for a person where it was far too low."""
         if self.fitting is None or self.calibration is None or not measured_bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +30,15 @@ from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
 from trainer.optimizer import build_optimizer, prime
-from trainer.outcome import Observer, Outcome, Report, Silent, Status
+from trainer.outcome import Metrics, Observer, Outcome, Report, Silent, Status
 from trainer.predictions import prediction_lines
 from trainer.preparation import Preparation, prepare
 from trainer.schedule import build_schedule, total_steps
 from trainer.step import TrainStep, precision_for
+from trainer.strategy.ancestry import Ancestry, run_in_stages
+from trainer.strategy.average import average_runs
+from trainer.strategy.inheritance import inherit
+from trainer.strategy.stages import earlier_stages
 from trainer.unheeded import unheeded_settings
 
 if TYPE_CHECKING:
@@ -62,31 +66,64 @@ def run(
         UserError: configuration, data or model cannot be used; nothing was trained or written.
         CallbackFailed: a user callback raised.
     """
-    ready = prepare(config)
+    home = directory or new_directory(config, now=datetime.now())
     present = None if card and card.virtual else measured_card(card.index or 0 if card else 0)
-    layout = lay_out(ready, spec=spec_of(card, present))
-    config = layout.config
-    precision_for(config, layout.device)  # a GPU that lacks it is said before anything is written
-    experiment = Experiment(directory or new_directory(config, now=datetime.now()), config)
-    start = find_start(
-        config,
-        identity=identity_of(config, ready.rows),
-        checkpoints=experiment.checkpoints,
-        train_rows=len(ready.rows.train.table),
-    )
-    experiment.begin()
-    level = config.experiment.log_level
-    with (
-        Journal(experiment.log, level=level, observer=observer or Silent()) as journal,
-        open_card(card, present=present) as opened,
-    ):
-        # Who takes reports is running many of these, and says it once for all.
-        for line in unheeded_settings(ready.config, device=layout.device) if report is None else ():
-            journal.say(line)
-        for line in layout.notes:
-            journal.say(line)
-        making = _Run(experiment, ready, opened, journal, layout=layout)
-        return making.outcome(report, start)
+    setting = _Setting(report, card, present, observer or Silent())
+    if config.strategy.ensemble:
+        return average_runs(config, home=home, observer=setting.observer)
+    stages, ready = earlier_stages(config), prepare(config)
+    if stages and not setting.layout(ready).hopeless:
+        earlier = replace(setting, report=report and _unjudged)
+        train = (earlier.train, setting.train)
+        return run_in_stages(stages, ready, home=home, observer=setting.observer, train=train)
+    return setting.train(ready, home, Ancestry())
+
+
+def _unjudged(step: int, metrics: Metrics) -> bool:
+    """Who judges a run compares its last stage with other runs' last stages."""
+    return False
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a run, or each stage of one, works in. card: the one asked for; present: the one that is here."""
+
+    report: Report | None
+    card: CardSpec | None
+    present: CardSpec | None
+    observer: Observer
+
+    def layout(self, ready: Preparation) -> Layout:
+        """`ready` laid on the card."""
+        return lay_out(ready, spec=spec_of(self.card, self.present))
+
+    def train(self, ready: Preparation, home: Path, ancestry: Ancestry) -> Outcome:
+        """One stage in `home`, from its newest checkpoint there, or from what `ancestry` left."""
+        layout = self.layout(ready)
+        config = layout.config
+        precision_for(config, layout.device)  # a GPU that lacks it is said before anything is written
+        experiment = Experiment(home, config)
+        start = find_start(
+            config,
+            identity=identity_of(config, ready.rows, parent=ancestry.parent),
+            checkpoints=experiment.checkpoints,
+            train_rows=len(ready.rows.train.table),
+        )
+        experiment.begin()
+        level = config.experiment.log_level
+        with (
+            Journal(experiment.log, level=level, observer=self.observer) as journal,
+            open_card(self.card, present=self.present) as opened,
+        ):
+            # Who takes reports is running many of these, and says it once for all; so does a first stage.
+            told = self.report is not None or ancestry.parent is not None
+            for line in () if told else unheeded_settings(ready.config, device=layout.device):
+                journal.say(line)
+            for line in layout.notes:
+                journal.say(line)
+            making = _Run(experiment, ready, opened, journal, layout=layout)
+            making.ancestry = ancestry
+            return making.outcome(self.report, start)
 
 
 class _Run:
@@ -103,6 +140,7 @@ class _Run:
         self.card = card
         self.journal = journal
         self.loop: Loop | None = None
+        self.ancestry = Ancestry()
 
     def outcome(self, report: Report | None, start: Start) -> Outcome:
         """Train and finish; the two faults that end a trial become its status."""
@@ -130,7 +168,7 @@ class _Run:
     def _require_room(self) -> None:
         """A plan whose tensors alone pass the card is not worth starting."""
         fitting = self.layout.fitting
-        if fitting is None or fitting.verdict != "no":
+        if fitting is None or not self.layout.hopeless:
             return
         needed, limit = fitting.needed_bytes, fitting.limit_bytes
         short = f"{(needed - limit) / 2**20:.0f} MiB more than the {limit / 2**20:.0f} MiB there are"
@@ -220,6 +258,10 @@ class _Run:
         if efficient and not has_efficient_attention(model.net.config):
             own = f"is not used: {model.net.config.model_type} has an attention of its own"
             self.journal.say(f"optimization.memory_efficient_attention {own}")
+        if self.ancestry.parent is not None:
+            fresh = inherit(model, tasks=self.rows.tasks, parent=self.ancestry.parent)
+            if fresh:
+                self.journal.say(f"New heads, which begin with random weights: {', '.join(fresh)}")
         checkpoint_layers(model.net, self.config.optimization.gradient_checkpointing)
         if self.card.limit_bytes is None:  # a card's plan is of padded micro-batches
             model.use_packing()
@@ -276,6 +318,7 @@ class _Run:
             "oom_events": progress.oom_events,
             "scaler_skips": loop.parts.step.skipped,
             "data": self._data(),
+            "stages": list(self.ancestry.records),
         }
 
     def _data(self) -> dict[str, dict[str, Any]]:

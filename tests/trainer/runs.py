@@ -48,6 +48,7 @@ def make_config(directory: Path, **settings: Any) -> Config:
         "callbacks": {},
         "optimization": {},
         "experiment": {"seed": 7},
+        "strategy": {},
     }
     for path, value in settings.items():
         section, _, key = path.partition("__")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HEADER = """# Configuration reference
 
-Every key of the six sections, with its type, default and meaning. This page is written by
+Every key of every section, with its type, default and meaning. This page is written by
 `python -m trainer.config.reference`; a test fails when it is not what the schema says.
 
 What decides over what: template, then `--config` file, then flags and `--set section.key=value`; later wins.

@@ -1,4 +1,4 @@
-"""The configuration of one run: six frozen sections, every key described.
+"""The configuration of one run: frozen sections, every key described.
 
 Values are checked here; files, line numbers, templates and precedence are `loader`'s business.
 Derived numbers (the effective batch) are properties, so that no rule is written twice.
@@ -172,6 +172,40 @@ class ExperimentConfig(Section):
     save_predictions: bool = Field(False, description="write the best evaluation's predictions")
 
 
+class EarlierStage(Section):
+    """A stage of `strategy.progressive` before the last one, which is the configuration itself."""
+
+    max_sequence_length: int = Field(ge=8, description="tokens kept of a text in this stage")
+    num_epochs: int = Field(1, ge=1, description="passes over the training rows in this stage")
+
+
+class PretrainConfig(Section):
+    """What `strategy.two_stage` trains on first."""
+
+    train_path: Name = Field(description="rows to pre-train on; their tasks may be others")
+    val_path: Name = Field(description="rows that pick the best evaluation of the pre-training")
+    num_epochs: int | None = Field(None, ge=1, description="null: training.num_epochs")
+    learning_rate: float | None = Field(None, gt=0, description="null: training.learning_rate")
+    num_labels: int | None = Field(None, ge=2, description="null: model.num_labels")
+
+
+class StrategyConfig(Section):
+    """A run of more than one stage, or one that averages other runs; at most one of the keys."""
+
+    progressive: list[EarlierStage] = Field([], description="stages of shorter texts before the run itself")
+    two_stage: PretrainConfig | None = Field(None, description="labelled rows to pre-train on")
+    ensemble: list[Name] = Field(
+        [], description="experiment directories whose probabilities are averaged; nothing is trained"
+    )
+
+    @field_validator("two_stage", "ensemble")
+    @classmethod
+    def _stands_alone(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and (others := [key for key in cls.model_fields if info.data.get(key)]):
+            raise ValueError(f"{others[0]} is set too; a run has one strategy, keep one of them")
+        return value
+
+
 class Config(Section):
     """Everything one run depends on."""
 
@@ -181,6 +215,7 @@ class Config(Section):
     optimization: OptimizationConfig = OptimizationConfig()
     callbacks: CallbacksConfig = CallbacksConfig()
     experiment: ExperimentConfig = ExperimentConfig()
+    strategy: StrategyConfig = StrategyConfig()
 
     @property
     def effective_batch_size(self) -> int:

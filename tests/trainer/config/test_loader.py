@@ -162,7 +162,7 @@ def test_all_problems_are_reported_at_once_in_file_order(write: Any) -> None:
     )
     assert complaints(file, overrides={"training.warmup_ratio": 2, "training.epochs": 3}) == [
         "c.yaml:1:1: unknown key modle; did you mean model? "
-        "(sections: model, data, training, optimization, callbacks, experiment)",
+        "(sections: model, data, training, optimization, callbacks, experiment, strategy)",
         "c.yaml:4:3: unknown key training.learning_rat; did you mean training.learning_rate?",
         'c.yaml:5:15: training.batch_size: must be a whole number, but "8" is text; remove the quotes: 8',
         "c.yaml:6:15: training.num_epochs: must be a whole number, not 3.0; write 3",

@@ -1,0 +1,239 @@
+"""Runs of several stages, and runs that average others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.model.families import save_encoder
+from tests.trainer.runs import Watcher, difference, make_config, metrics_of, weights_of, write_rows
+from trainer.config.loader import load_config
+from trainer.config.schema import Config
+from trainer.data.read import read_table
+from trainer.data.tokens import Tokens
+from trainer.ensemble import open_predictor
+from trainer.errors import ConfigError
+from trainer.export import export_model
+from trainer.loop import Loop
+from trainer.runner import run
+
+SHORT_FIRST = [{"max_sequence_length": 8, "num_epochs": 1}, {"max_sequence_length": 12, "num_epochs": 2}]
+
+
+def progressive(directory: Path, **settings: Any) -> Config:
+    return make_config(directory, strategy__progressive=SHORT_FIRST, **settings)
+
+
+def two_stage(directory: Path, *, pretrain: list[dict[str, Any]] | None = None, **settings: Any) -> Config:
+    """A small BERT, pre-trained on other rows: those of `write_rows`, or `pretrain`."""
+    config = make_config(directory)
+    texts = read_table(Path(str(config.data.train_path))).texts
+    rows = directory / "pretrain.jsonl"
+    if pretrain is None:
+        write_rows(rows, 80, shift=5000)
+    else:
+        rows.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in pretrain), encoding="utf-8")
+    model = save_encoder("bert", directory / "model", texts=texts)
+    chosen = {"train_path": str(rows), "val_path": str(rows), "num_epochs": 4, "learning_rate": 3e-3}
+    return make_config(directory, model__name=str(model), strategy__two_stage=chosen, **settings)
+
+
+def summary_of(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "training_summary.json").read_text(encoding="utf-8"))
+    return found
+
+
+class Lengths:
+    """A callback: the longest row of each step, in order."""
+
+    seen: ClassVar[list[int]] = []
+
+    def on_step_end(self, trainer: Loop, **_: Any) -> None:
+        tokens: Tokens = trainer.parts.train.tokens
+        self.seen.append(int(tokens.lengths(trainer.config.model.max_sequence_length).max()))
+
+
+class Beginnings:
+    """A callback: how far the weights a stage begins with are from the best ones of the stage before."""
+
+    apart: ClassVar[list[float]] = []
+
+    def on_train_begin(self, trainer: Loop, **_: Any) -> None:
+        home = trainer.parts.experiment.directory
+        stages = home.parent if home.parent.name == "stages" else home / "stages"
+        number = int(home.name) if home.parent.name == "stages" else 3
+        if number > 1:
+            best = weights_of(stages / str(number - 1))
+            self.apart.append(difference(trainer.model.net.state_dict(), best))
+
+
+def test_a_progressive_run_sees_short_texts_first_and_whole_ones_last(tmp_path: Path) -> None:
+    Lengths.seen.clear()
+    named = [f"{__name__}:{Lengths.__name__}"]
+    config = progressive(tmp_path, callbacks__custom=named, training__num_epochs=1)
+    watcher = Watcher()
+    outcome = run(config, directory=tmp_path / "run", observer=watcher)
+    assert outcome.status == "completed"
+    assert Lengths.seen == [8] * 5 + [12] * 10 + [max(Lengths.seen)] * 5
+    assert max(Lengths.seen) > 12
+    stages = summary_of(tmp_path / "run")["stages"]
+    assert [stage["steps"] for stage in stages] == [5, 10]
+    assert [line for line in watcher.lines if line.startswith("Stage")] == [
+        "Stage 1 of 3: texts of at most 8 tokens, 1 epoch",
+        "Stage 2 of 3: texts of at most 12 tokens, 2 epochs",
+        "Stage 3 of 3: from the best weights of the one before",
+    ]
+
+
+def test_a_stage_begins_with_the_best_weights_of_the_one_before(tmp_path: Path) -> None:
+    Beginnings.apart.clear()
+    named = [f"{__name__}:{Beginnings.__name__}"]
+    run(progressive(tmp_path, callbacks__custom=named), directory=tmp_path / "run")
+    assert Beginnings.apart == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("stop_at", [3, 9, 17])
+def test_a_run_that_was_stopped_in_any_stage_ends_as_the_unbroken_one(tmp_path: Path, stop_at: int) -> None:
+    config = progressive(tmp_path, training__num_epochs=1)
+    assert run(config, directory=tmp_path / "whole").status == "completed"
+    steps = [0]
+
+    class Stopper(Watcher):
+        def progress(self, done: int, total: int, status: str) -> None:
+            steps[0] += 1
+
+        def interrupted(self) -> bool:
+            return steps[0] >= stop_at
+
+    broken = run(config, directory=tmp_path / "broken", observer=Stopper())
+    assert (broken.status, broken.directory) == ("interrupted", str(tmp_path / "broken"))
+    assert run(config, directory=tmp_path / "broken").status == "completed"
+    assert metrics_of(tmp_path / "broken") == metrics_of(tmp_path / "whole")
+    whole, again = weights_of(tmp_path / "whole"), weights_of(tmp_path / "broken")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize("stop_at", [3, 17])
+def test_a_stopped_run_goes_on_in_another_directory(tmp_path: Path, stop_at: int) -> None:
+    steps = [0]
+
+    class Stopper(Watcher):
+        def progress(self, done: int, total: int, status: str) -> None:
+            steps[0] += 1
+
+        def interrupted(self) -> bool:
+            return steps[0] >= stop_at
+
+    config = progressive(tmp_path, training__num_epochs=1)
+    run(config, directory=tmp_path / "broken", observer=Stopper())
+    last = str(tmp_path / "broken" / "checkpoints" / "last")
+    going_on = progressive(tmp_path, training__num_epochs=1, experiment__resume_from_checkpoint=last)
+    watcher = Watcher()
+    assert run(going_on, directory=tmp_path / "other", observer=watcher).status == "completed"
+    assert run(config, directory=tmp_path / "whole").status == "completed"
+    assert metrics_of(tmp_path / "other") == metrics_of(tmp_path / "whole")
+    assert any(line.startswith("Going on from") for line in watcher.lines)
+
+
+def test_a_completed_run_keeps_no_weights_of_its_earlier_stages(tmp_path: Path) -> None:
+    run(progressive(tmp_path, training__num_epochs=1), directory=tmp_path / "run")
+    assert [path.parent.name for path in (tmp_path / "run").rglob("final_model.pt")] == ["run"]
+
+
+def test_only_the_last_stage_is_reported(tmp_path: Path) -> None:
+    told: list[int] = []
+
+    def report(step: int, metrics: Any) -> bool:
+        told.append(step)
+        return False
+
+    run(progressive(tmp_path), directory=tmp_path / "run", report=report)
+    assert told == [1, 2]
+
+
+def test_a_stage_done_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    run(progressive(tmp_path), directory=tmp_path / "run", observer=Watcher(stop_at=6))
+    assert (tmp_path / "run" / "stages" / "1" / "stage.json").is_file()
+    with pytest.raises(ConfigError, match=r"stages/1 was made with another.*training\.learning_rate"):
+        run(progressive(tmp_path, training__learning_rate=2e-3), directory=tmp_path / "run")
+
+
+def test_pre_training_helps_where_the_rows_are_few(tmp_path: Path) -> None:
+    settings = {"training__num_epochs": 1, "training__learning_rate": 1e-4, "model__dropout_rate": 0.0}
+    config = two_stage(tmp_path, **settings)
+    with_it = run(config, directory=tmp_path / "two")
+    alone = config.model_copy(update={"strategy": make_config(tmp_path).strategy})
+    without = run(alone, directory=tmp_path / "one")
+    assert with_it.best_metrics["eval_f1_macro"] > without.best_metrics["eval_f1_macro"] + 0.2
+
+
+def test_heads_that_differ_begin_anew_and_it_is_said(tmp_path: Path) -> None:
+    rows = [{"text": f"第{number}句", "toxicity_labels": number % 3} for number in range(30)]
+    watcher = Watcher()
+    outcome = run(two_stage(tmp_path, pretrain=rows), directory=tmp_path / "run", observer=watcher)
+    assert outcome.status == "completed"
+    assert "New heads, which begin with random weights: labels" in watcher.lines
+    assert set(summary_of(tmp_path / "run" / "stages" / "1")["tasks"]) == {"toxicity"}
+
+
+def test_an_ensemble_is_scored_and_can_be_loaded(tmp_path: Path) -> None:
+    members = []
+    for seed in (1, 2):
+        home = tmp_path / f"run-{seed}"
+        run(make_config(tmp_path, experiment__seed=seed, training__num_epochs=1), directory=home)
+        members.append(str(home))
+    config = make_config(tmp_path, strategy__ensemble=members)
+    outcome = run(config, directory=tmp_path / "together")
+    assert outcome.status == "completed"
+    texts = read_table(Path(str(config.data.val_path))).texts
+    found = open_predictor(tmp_path / "together" / "model").probabilities(texts)["labels"]
+    alone = []
+    for number, home in enumerate(members):
+        export_model(Path(home), to=tmp_path / f"model-{number}", texts=texts)
+        alone.append(open_predictor(tmp_path / f"model-{number}").probabilities(texts)["labels"])
+    np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=1e-5)
+    labels = np.array([row["labels"] for row in read_table(Path(str(config.data.val_path))).rows])
+    assert outcome.best_metrics["eval_accuracy"] == pytest.approx((found.argmax(1) == labels).mean())
+    expected = -np.log(found[np.arange(len(labels)), labels]).mean()
+    assert outcome.best_metrics["eval_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("progresive: []", "unknown key strategy.progresive; did you mean strategy.progressive?"),
+        (
+            "progressive: [{max_sequence_length: 9, epochs: 2}]",
+            "epochs: unknown key; did you mean num_epochs?",
+        ),
+        ("progressive: [{max_sequence_length: 9}]\n  ensemble: [a, b]", "progressive is set too"),
+        ("two_stage: {train_path: a}", "val_path is missing"),
+    ],
+)
+def test_a_mistaken_strategy_is_named_at_its_place(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"strategy:\n  {text}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_config(file=file)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"{file}:")
+    assert message in line
+
+
+@pytest.mark.parametrize("lengths", [(16, 16), (16, 8), (8, 32)])
+def test_lengths_that_do_not_rise_to_the_models_are_refused(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    stages = [{"max_sequence_length": length} for length in lengths]
+    with pytest.raises(ConfigError, match=r"must rise, and stay below model\.max_sequence_length"):
+        run(make_config(tmp_path, strategy__progressive=stages), directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_vocabulary_made_from_the_rows_cannot_be_pre_trained(tmp_path: Path) -> None:
+    rows = {"train_path": "a.jsonl", "val_path": "b.jsonl"}
+    with pytest.raises(ConfigError, match="takes its vocabulary from the training rows"):
+        run(make_config(tmp_path, strategy__two_stage=rows), directory=tmp_path / "run")

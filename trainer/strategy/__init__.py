@@ -1,0 +1,1 @@
+"""Runs of several stages, and runs that average others (docs/strategies.md)."""
