@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from trainer.delivery import require_hub as require_hub
     from trainer.ensemble import EnsemblePredictor as EnsemblePredictor
     from trainer.ensemble import export_ensemble as export_ensemble
+    from trainer.ensemble import export_run as export_run
     from trainer.ensemble import open_predictor as open_predictor
     from trainer.errors import ConfigError as ConfigError
     from trainer.errors import CpSearchError as CpSearchError
@@ -194,7 +195,7 @@ _HOMES = {
     "trainer.data.splits": ["read_rows"],
     "trainer.data.texts": ["read_texts", "texts_of_stream"],
     "trainer.delivery": ["copy_export", "push_export", "require_hub"],
-    "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "open_predictor"],
+    "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "export_run", "open_predictor"],
     "trainer.errors": [
         "ConfigError",
         "CpSearchError",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from trainer.errors import ModelError, UserError
+from trainer.experiment import load_run_config
 from trainer.export import TOLERANCE, ExportDiffers, Exported, ExportExtras, export_model, require_replaceable
 from trainer.files import write_json, write_text
 from trainer.predict import FACTS, Predictor, Probabilities, Progress, predictions
@@ -74,6 +75,18 @@ def open_predictor(directory: Path) -> Predictor | EnsemblePredictor:
 def mean(members: Sequence[Probabilities]) -> Probabilities:
     """Task -> mean of the members' probabilities [N, C]."""
     return {task: np.mean([member[task] for member in members], axis=0) for task in members[0]}
+
+
+def export_run(run: Path, *, to: Path, texts: Sequence[str]) -> Exported:
+    """`export_model`, or `export_ensemble` of its members where `run` averaged others.
+
+    Raises:
+        UserError, ExportDiffers: as those two do.
+    """
+    members = [Path(member).expanduser() for member in load_run_config(run).strategy.ensemble]
+    if members:
+        return export_ensemble(members, to=to, texts=texts)
+    return export_model(run, to=to, texts=texts)
 
 
 def export_ensemble(

@@ -77,6 +77,7 @@ def export_model(
             something that is no earlier export.
         ExportDiffers: the reloaded model's logits differ by more than `TOLERANCE`.
     """
+    logging.disable_progress_bar()
     require_replaceable(to)
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -88,12 +88,12 @@ def _made(flags: ExportFlags, run: Path, texts: Sequence[str]) -> dict[str, Any]
 
 
 def _exported(flags: ExportFlags, run: Path, texts: Sequence[str]) -> Exported:
-    from trainer import copy_export, export_model
+    from trainer import copy_export, export_run
 
     finished = _finished(flags)
     if not Path(flags.source).is_dir() and finished.is_dir():
         return copy_export(finished, to=flags.to, texts=texts)
-    return export_model(run, to=flags.to, texts=texts)
+    return export_run(run, to=flags.to, texts=texts)
 
 
 def _finished(flags: ExportFlags) -> Path:

@@ -16,7 +16,7 @@ from trainer.config.loader import load_config
 from trainer.config.schema import Config
 from trainer.data.read import read_table
 from trainer.data.tokens import Tokens
-from trainer.ensemble import open_predictor
+from trainer.ensemble import export_run, open_predictor
 from trainer.errors import ConfigError
 from trainer.export import export_model
 from trainer.loop import Loop
@@ -86,7 +86,7 @@ def test_a_progressive_run_sees_short_texts_first_and_whole_ones_last(tmp_path: 
     assert [line for line in watcher.lines if line.startswith("Stage")] == [
         "Stage 1 of 3: texts of at most 8 tokens, 1 epoch",
         "Stage 2 of 3: texts of at most 12 tokens, 2 epochs",
-        "Stage 3 of 3: from the best weights of the one before",
+        "Stage 3 of 3: the run itself, from the best weights of the one before",
     ]
 
 
@@ -164,7 +164,7 @@ def test_a_stage_done_with_other_settings_is_not_gone_on_with(tmp_path: Path) ->
 
 
 def test_pre_training_helps_where_the_rows_are_few(tmp_path: Path) -> None:
-    settings = {"training__num_epochs": 1, "training__learning_rate": 1e-4, "model__dropout_rate": 0.0}
+    settings: dict[str, Any] = {"training__num_epochs": 1, "training__learning_rate": 1e-4}
     config = two_stage(tmp_path, **settings)
     with_it = run(config, directory=tmp_path / "two")
     alone = config.model_copy(update={"strategy": make_config(tmp_path).strategy})
@@ -193,14 +193,26 @@ def test_an_ensemble_is_scored_and_can_be_loaded(tmp_path: Path) -> None:
     texts = read_table(Path(str(config.data.val_path))).texts
     found = open_predictor(tmp_path / "together" / "model").probabilities(texts)["labels"]
     alone = []
-    for number, home in enumerate(members):
-        export_model(Path(home), to=tmp_path / f"model-{number}", texts=texts)
+    for number, member in enumerate(members):
+        export_model(Path(member), to=tmp_path / f"model-{number}", texts=texts)
         alone.append(open_predictor(tmp_path / f"model-{number}").probabilities(texts)["labels"])
     np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=1e-5)
     labels = np.array([row["labels"] for row in read_table(Path(str(config.data.val_path))).rows])
     assert outcome.best_metrics["eval_accuracy"] == pytest.approx((found.argmax(1) == labels).mean())
+    again = export_run(tmp_path / "together", to=tmp_path / "again", texts=texts).directory
+    np.testing.assert_allclose(open_predictor(again).probabilities(texts)["labels"], found, atol=1e-6)
     expected = -np.log(found[np.arange(len(labels)), labels]).mean()
     assert outcome.best_metrics["eval_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_members_that_are_no_finished_runs_are_all_named_before_anything_is_written(tmp_path: Path) -> None:
+    config = make_config(tmp_path, strategy__ensemble=[str(tmp_path / "a"), str(tmp_path / "b")])
+    with pytest.raises(ConfigError) as error:
+        run(config, directory=tmp_path / "run")
+    assert [line.split(" holds")[0] for line in str(error.value).splitlines()] == [
+        f"strategy.ensemble: {tmp_path / name}" for name in ("a", "b")
+    ]
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

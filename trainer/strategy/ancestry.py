@@ -83,7 +83,8 @@ def _run_earlier(stages: Sequence[Stage], *, home: Path, observer: Observer, tra
         record = {"stage": number, "title": stage.title, "directory": f"{STAGES}/{number}"}
         measured = {"best_metrics": outcome.best_metrics, "steps": outcome.steps, "seconds": outcome.seconds}
         found = Ancestry(directory, (*found.records, {**record, **measured}))
-    observer.say(f"Stage {len(stages) + 1} of {len(stages) + 1}: from the best weights of the one before")
+    number = len(stages) + 1
+    observer.say(f"Stage {number} of {number}: the run itself, from the best weights of the one before")
     return found
 
 

@@ -15,8 +15,9 @@ from trainer.config.schema import Config
 from trainer.data.splits import Rows, RowSet, read_rows
 from trainer.data.tasks import Task
 from trainer.ensemble import EnsemblePredictor, export_ensemble
-from trainer.errors import ConfigError, Problem
+from trainer.errors import ConfigError, Problem, UserError
 from trainer.experiment import Experiment
+from trainer.export import tasks_of
 from trainer.loss import MultiTaskLoss
 from trainer.metrics import Scores, score
 from trainer.outcome import Observer, Outcome
@@ -48,6 +49,7 @@ def average_runs(config: Config, *, home: Path, observer: Observer) -> Outcome:
     begun = time.monotonic()
     runs = [Path(member).expanduser() for member in config.strategy.ensemble]
     rows = read_rows(config)
+    _require_finished(runs)
     experiment = Experiment(home, config)
     experiment.begin()
     observer.say(f"Averaging {len(runs)} runs; nothing is trained")
@@ -83,6 +85,20 @@ def average_runs(config: Config, *, home: Path, observer: Observer) -> Outcome:
         | {"summary": "training_summary.json"},
         test=test,
     )
+
+
+def _require_finished(runs: Sequence[Path]) -> None:
+    """Before anything is written: a model that averages what is not there would be half a model."""
+    problems = []
+    for run in runs:
+        try:
+            tasks_of(run)
+        except UserError as error:
+            problems.append(Problem(None, f"strategy.ensemble: {error}"))
+    if len(runs) < 2:
+        problems.append(Problem(None, "strategy.ensemble: an average needs two runs or more"))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _require_tasks(predictor: EnsemblePredictor, tasks: Sequence[Task]) -> None:
