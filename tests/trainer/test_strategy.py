@@ -39,7 +39,7 @@ def two_stage(directory: Path, *, pretrain: list[dict[str, Any]] | None = None, 
     else:
         rows.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in pretrain), encoding="utf-8")
     model = save_encoder("bert", directory / "model", texts=texts)
-    chosen = {"train_path": str(rows), "val_path": str(rows), "num_epochs": 4, "learning_rate": 3e-3}
+    chosen = {"train_path": str(rows), "val_path": str(rows), "num_epochs": 8, "learning_rate": 3e-3}
     return make_config(directory, model__name=str(model), strategy__two_stage=chosen, **settings)
 
 
@@ -165,6 +165,7 @@ def test_a_stage_done_with_other_settings_is_not_gone_on_with(tmp_path: Path) ->
 
 def test_pre_training_helps_where_the_rows_are_few(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"training__num_epochs": 1, "training__learning_rate": 1e-4}
+    settings["model__dropout_rate"] = 0.0
     config = two_stage(tmp_path, **settings)
     with_it = run(config, directory=tmp_path / "two")
     alone = config.model_copy(update={"strategy": make_config(tmp_path).strategy})
