@@ -55,7 +55,7 @@ _FITTING = frozenset(
 # What changes no result, so that two studies which differ only here are the same study.
 _INDIFFERENT = {
     "data": ("cache_dir", "num_workers", "pin_memory", "prefetch_factor"),
-    "callbacks": ("save_top_k", "save_best_only", "monitor_gpu_memory", "tensorboard_log_dir"),
+    "callbacks": ("save_top_k", "save_best_only", "monitor_gpu_memory", "tensorboard_log_dir", "loggers"),
     "experiment": (
         "name",
         "output_dir",

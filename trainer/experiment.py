@@ -6,20 +6,19 @@ import json
 import platform
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.checkpoint import sweep
 from trainer.config.loader import dump_config
 from trainer.config.schema import Config
 from trainer.errors import UserError
 from trainer.files import write_json, write_text
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from trainer.loggers import LoggedRun, Loggers, open_loggers
 
 #: packages whose version a result depends on
 _PACKAGES = ("cp-search", "torch", "transformers", "tokenizers", "numpy")
@@ -78,18 +77,9 @@ class Experiment:
         """What the run said."""
         return self.directory / "run.log"
 
-    def tensorboard(self, *, from_step: int) -> SummaryWriter:
-        """A writer on tensorboard/ or callbacks.tensorboard_log_dir; imports TensorBoard on use.
-
-        What an interrupted run wrote there at `from_step` and later is not shown twice.
-        """
-        from torch.utils.tensorboard import SummaryWriter
-
-        asked = self.config.callbacks.tensorboard_log_dir
-        writer: SummaryWriter = SummaryWriter(
-            log_dir=asked or str(self.directory / "tensorboard"), purge_step=from_step or None
-        )
-        return writer
+    def loggers(self, *, from_step: int) -> AbstractContextManager[Loggers]:
+        """What `callbacks.loggers` names, open inside; imports their packages on use."""
+        return open_loggers(LoggedRun(self.config, self.directory, from_step))
 
 
 def new_directory(config: Config, *, now: datetime) -> Path:

@@ -27,7 +27,7 @@ _CIRCUMSTANCES = {
         *("train_path", "val_path", "test_path"),  # their content counts, by its fingerprint
         *("cache_dir", "num_workers", "pin_memory", "prefetch_factor"),
     },
-    "callbacks": {"tensorboard_log_dir", "monitor_gpu_memory"},
+    "callbacks": {"tensorboard_log_dir", "loggers", "monitor_gpu_memory"},
     # How an effective batch is cut up and where its step is made; its size counts (`identity_of`).
     "training": {
         *("batch_size", "gradient_accumulation_steps", "effective_batch_size", "auto_batch_size"),

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch.utils.tensorboard import SummaryWriter
 
     from trainer.data.batches import Batch
     from trainer.data.packs import PackedBatch
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from trainer.data.tasks import Task
     from trainer.experiment import Experiment
     from trainer.journal import Journal
+    from trainer.loggers import Loggers
     from trainer.memory.card import Card
     from trainer.model.classifier import Classifier
     from trainer.outcome import Report
@@ -134,8 +134,8 @@ class Loop:
         self._hook("on_train_begin")
         if self.config.training.auto_batch_size and self.progress.step == 0:
             self._verify()
-        with self._writer() as writer:
-            ended = self._epochs(writer)
+        with self.parts.experiment.loggers(from_step=self.progress.step) as loggers:
+            ended = self._epochs(loggers)
         self.note_progress()
         self._hook("on_train_end", status=ended)
         return ended
@@ -180,17 +180,17 @@ class Loop:
             self.model, split, tasks=self.parts.tasks, loss=self.parts.step.loss, logits_NC=logits_NC
         )
 
-    def _epochs(self, writer: SummaryWriter) -> Ended:
+    def _epochs(self, loggers: Loggers) -> Ended:
         first = self.progress.step // self.steps_per_epoch
         for epoch in range(first, self.config.training.num_epochs):
             self._hook("on_epoch_begin", epoch=epoch)
-            ended = self._epoch(epoch, writer)
+            ended = self._epoch(epoch, loggers)
             if ended:
                 return ended
             self._hook("on_epoch_end", epoch=epoch)
         return "completed"
 
-    def _epoch(self, epoch: int, writer: SummaryWriter) -> Ended | None:
+    def _epoch(self, epoch: int, loggers: Loggers) -> Ended | None:
         batches = self._batches(epoch)
         due = self._due()
         for index in range(self.progress.step - epoch * self.steps_per_epoch, len(batches)):
@@ -202,7 +202,7 @@ class Loop:
                 self.progress.evaluations = (
                     epoch * self.config.training.evaluations_per_epoch + due[index + 1]
                 )
-                ended = self._evaluation(epoch, writer)
+                ended = self._evaluation(epoch, loggers)
                 if ended:
                     return ended
         return None
@@ -265,7 +265,7 @@ class Loop:
             raise self.recovery.exhausted(where, error) from error
         self.parts.schedule.step()
 
-    def _evaluation(self, epoch: int, writer: SummaryWriter) -> Ended | None:
+    def _evaluation(self, epoch: int, loggers: Loggers) -> Ended | None:
         progress = self.progress
         number = progress.evaluations
         found = self.evaluate(self.parts.val, where=f"evaluation {number}")
@@ -274,8 +274,7 @@ class Loop:
         self.selection.keep(progress, self.selection.watched(progress, metrics), model=self.model)
         progress.history.append({"evaluation": number, "step": progress.step, "epoch": epoch, **metrics})
         self.parts.experiment.write_history(progress.history)
-        for name, value in {**metrics, **self._memory()}.items():
-            writer.add_scalar(name, value, progress.step)
+        loggers.log({**metrics, **self._memory()}, step=progress.step)
         if self.report is None:
             self._say_evaluation(metrics)
         self._hook("on_evaluate", evaluation=number, metrics=metrics)
@@ -378,6 +377,3 @@ class Loop:
 
     def _hook(self, name: str, **kwargs: Any) -> None:
         hooks.call(self.parts.callbacks, name, self, **kwargs)
-
-    def _writer(self) -> SummaryWriter:
-        return self.parts.experiment.tensorboard(from_step=self.progress.step)

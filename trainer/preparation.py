@@ -13,6 +13,7 @@ from trainer.config.yaml import closest
 from trainer.data.batches import effective_batches
 from trainer.data.splits import RowSet, read_rows
 from trainer.errors import ConfigError, Problem
+from trainer.loggers import require_loggers
 from trainer.metrics import score
 from trainer.model.build import encoder_config, load_tokenizer, require_checkpointing
 from trainer.model.source import require_model
@@ -48,6 +49,7 @@ def prepare(config: Config) -> Preparation:
     _require_metric(config.callbacks.early_stopping_metric, rows.tasks)
     _require_batches(config, len(rows.train.table))
     require_optimizer(config)
+    require_loggers(config.callbacks.loggers)
     callbacks = load_callbacks(config.callbacks.custom)
     tokenizer = load_tokenizer(config.model, texts=rows.train.table.texts)
     encoder = encoder_config(config.model, tasks=rows.tasks, vocabulary_size=len(tokenizer))

@@ -154,6 +154,9 @@ class CallbacksConfig(Section):
     save_best_only: bool = Field(True, description="no checkpoint for evaluations that are not the best")
     monitor_gpu_memory: bool = Field(True, description="memory in the live line and TensorBoard")
     tensorboard_log_dir: Name | None = Field(None, description="null: tensorboard/ in the run's directory")
+    loggers: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(
+        ["tensorboard"], description="where metrics go besides metrics.json; nothing is sent anywhere"
+    )
     custom: list[Name] = Field([], description="user callbacks as module:Class")
 
 
