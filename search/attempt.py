@@ -64,10 +64,22 @@ class Attempt:
     def report(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Store the evaluation; True when the pruner would stop here."""
         self._audience.evaluated(self._trial.number, step=step, metrics=metrics)
+        self._store(step, metrics)
+        # What an earlier attempt went beyond was decided then; asked again, the pruner would know more.
+        return step >= self._passed and self._trial.should_prune()
+
+    def catch_up(self, reports: Iterable[tuple[int, Mapping[str, float]]]) -> bool:
+        """Store evaluations that an earlier attempt made and nobody heard; True when the pruner stops there.
+
+        A child whose worker died goes on to its next checkpoint, which may lie behind such an evaluation.
+        """
+        for step, metrics in reports:
+            self._store(step, metrics)
+        return bool(self._reported) and self._trial.should_prune()
+
+    def _store(self, step: int, metrics: Mapping[str, float]) -> None:
         value = metrics.get(METRIC)
         # After a resume an evaluation may be made again; Optuna keeps the first value of a step.
         if value is not None and math.isfinite(value) and step not in self._reported:
             self._trial.report(value, step)
             self._reported.add(step)
-        # What an earlier attempt went beyond was decided then; asked again, the pruner would know more.
-        return step >= self._passed and self._trial.should_prune()

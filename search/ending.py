@@ -16,6 +16,9 @@ Reason = Literal["trials", "time", "target", "patience", "exhausted", "interrupt
 #: trials that taught something, and count against the budget; a FAILed one is replaced
 MEASURED = (TrialState.COMPLETE, TrialState.PRUNED)
 
+#: trials that are over
+FINISHED = (*MEASURED, TrialState.FAIL)
+
 #: why no further trial is begun, for a person; what needs no words is not here
 WORDS: dict[Reason, str] = {
     "target": "A trial has reached the target: no further one is begun",

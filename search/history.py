@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+from search.lines import append_line, read_lines
 
 ATTEMPTS = "attempts.jsonl"
 #: an attempt that ended so counts against the retries, unless it left a newer checkpoint
@@ -54,28 +54,10 @@ class History:
         return max((path.stat().st_mtime_ns for path in found), default=0)
 
     def _records(self) -> list[dict[str, Any]]:
-        try:
-            lines = (self.directory / ATTEMPTS).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        return [record for record in map(_parsed, lines) if record is not None]
+        return read_lines(self.directory / ATTEMPTS)
 
     def _append(self, record: dict[str, Any]) -> None:
-        path = self.directory / ATTEMPTS
-        # A line that a crash tore is closed first: it must not swallow the next one.
-        torn = path.exists() and not path.read_bytes().endswith(b"\n")
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(("\n" if torn else "") + json.dumps(record) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+        append_line(self.directory / ATTEMPTS, record)
 
 
 def _now() -> str:

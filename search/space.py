@@ -80,6 +80,7 @@ _SAME_IN_BOTH = (
     "sample",
     "limits",
     "repeats",
+    "keep",
     "max_failures",
     "seed",
 )
@@ -101,6 +102,7 @@ class Space:
     sample: SampleChoice | None
     limits: Limits
     repeats: int
+    keep: str
     max_failures: int
     seed: int
     notes: list[str]

@@ -140,6 +140,7 @@ class SpaceFile(Section):
     budget: Budget = Budget()
     limits: Limits = Limits()
     repeats: int = Field(1, ge=1)
+    keep: Literal["records", "all"] = "records"
     finish: Finish = Finish()
     max_failures: int = Field(3, ge=1)
     seed: int = Field(42, ge=0, lt=2**32)

@@ -12,16 +12,19 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from search.attempt import Attempt
 from search.attempt import Audience as Audience
 from search.crew import Crew, Post
+from search.ending import FINISHED as FINISHED
 from search.ending import WORDS, Reason, verdict_of
 from search.engine.base import LOOK_S, let_go
 from search.engine.base import Engine as Engine
-from search.engine.child import OUTCOME
+from search.engine.child import OUTCOME, REPORTS
 from search.engine.local import await_orphan, read_result
 from search.history import DIED, History
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
+from search.lines import read_lines
 from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
@@ -32,12 +35,10 @@ from search.study import best_trial as best_trial
 from search.telling import count_states as count_states
 from search.telling import tell as tell
 from search.telling import twin
+from search.tidy import tidy, tidy_ended
 from search.verdict import Verdict, as_outcome, judge, refused
 from search.workplace import Workplace as Workplace
 from trainer import Outcome, Room, TooManyFailures, UserError, write_json
-
-#: trials that are over
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 #: suggestions in a row that the card cannot hold, after which there seems to be nothing else to suggest
 MOST_REFUSED = 100
@@ -77,6 +78,7 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
     say = workplace.audience.say
     with storage_errors(handle.storage_url), interruption(say) as stop:
         _make(workplace)
+        tidy_ended(handle, workplace.trial_directory)
         reason = Worker(handle, workplace, stop).work()
         if reason == "interrupted":
             say("Interrupted. Type the same command to go on.")
@@ -221,8 +223,8 @@ class Worker:
 
     def _ended(self, one: _Pending) -> Verdict | None:
         """How the trial ends without being run."""
-        left = self._left_behind(one.claim.number)
-        return judge(left) if left is not None else self._refuse(one)
+        outcome = self._left_behind(one.claim.number) or self._stopped_unheard(one.claim)
+        return judge(outcome) if outcome is not None else self._refuse(one)
 
     def _left_behind(self, number: int) -> Outcome | None:
         """The outcome of a trial that had ended, but whose worker died before it told."""
@@ -232,6 +234,20 @@ class Worker:
         if found is None or found.status == "interrupted":
             return None
         return None if found.status == "failed" and found.error_kind != "timeout" else found
+
+    def _stopped_unheard(self, claim: Claim) -> Outcome | None:
+        """The end of a trial that the pruner stops at an evaluation which its worker did not live to hear."""
+        directory = self.workplace.trial_directory(claim.number)
+        reports = [(int(line["step"]), line["metrics"]) for line in read_lines(directory / REPORTS)]
+        if not reports:
+            return None
+        known = self.handle.trial(claim.number).intermediate_values
+        attempt = Attempt(
+            claim.trial, reported=known, audience=self.workplace.audience, stop=claim.or_lost(self.stop)
+        )
+        if not attempt.catch_up(reports):
+            return None
+        return Outcome("stopped", str(directory), seconds=History(directory).spent_s)
 
     def _refuse(self, one: _Pending) -> Verdict | None:
         """The verdict on a trial that the card cannot hold; None on one that may run, or did already."""
@@ -290,6 +306,7 @@ class Worker:
 
     def _tell(self, claim: Claim, verdict: Verdict) -> None:
         tell(self.handle, claim.trial, verdict)
+        tidy(self.workplace.trial_directory(claim.number), keep_all=self.space.keep == "all")
         claim.release()
         self.workplace.audience.trial_ended(claim.number, verdict=verdict, best=best_trial(self.handle))
         self._count(verdict)

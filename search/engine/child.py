@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from search.engine.job import Answered, Interrupted, Job, Progressed, Reported, Said
+from search.lines import append_line
 from trainer import Outcome, UserError, write_json, write_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 OUTCOME = "outcome.json"
 ERROR = "error.txt"
+REPORTS = "reports.jsonl"
 #: held by the child while it lives: an orphan still writing keeps its directory to itself
 CHILD_LOCK = ".child.lock"
 #: what an orphan gets to reach the end of its step and write its checkpoint
@@ -39,8 +41,10 @@ class Line:
     Used by one thread (the job's); `interrupt` may come from a signal or the parent's watcher.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, reports: Path | None = None) -> None:
+        """`reports`: where evaluations are noted, for the worker after one that died before it heard."""
         self._connection = connection
+        self._reports = reports
         self._interrupted = threading.Event()
 
     def say(self, line: str) -> None:
@@ -63,12 +67,17 @@ class Line:
 
     def report(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Send an evaluation and wait for the answer; False when the parent is gone."""
+        self._note(step, metrics)
         self._send(Reported(step, dict(metrics)))
         while not self._orphaned:
             message = self._receive()
             if isinstance(message, Answered):
                 return message.stop
         return False
+
+    def _note(self, step: int, metrics: Mapping[str, float]) -> None:
+        if self._reports is not None:
+            append_line(self._reports, {"step": step, "metrics": finite(dict(metrics))})
 
     _orphaned = False
 
@@ -104,7 +113,7 @@ def main(job: Job, connection: Connection) -> None:
     """Entry of the child process: whatever happens to `job`, `outcome.json` is the last act."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    line = Line(connection)
+    line = Line(connection, reports=Path(job.directory) / REPORTS)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: line.interrupt())
     threading.Thread(target=_watch_parent, args=(line,), daemon=True).start()
     directory = Path(job.directory)

@@ -12,6 +12,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from search.engine.job import Job
 from search.engine.local import LocalEngine
 from search.space import Space, load_space
 from search.study import StudyHandle, open_study
@@ -57,6 +58,7 @@ class Scripted:
     Every evaluation made, over all attempts, is a line of `steps.log`. waits: hang after the values
     until interrupted, the first time. says: a line, after the values. after: called at the end, in the
     child. terminate_after, kill_after: send itself SIGTERM or SIGKILL after that evaluation, the first time.
+    waits_s: before it begins.
     """
 
     directory: str
@@ -68,6 +70,7 @@ class Scripted:
     says: str | None = None
     terminate_after: int | None = None
     kill_after: int | None = None
+    waits_s: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,6 +80,7 @@ class Scripted:
 
     def run(self, observer: Observer, report: Report) -> Outcome:
         """Go through the script, from the checkpoint if there is one."""
+        time.sleep(self.waits_s)
         first = int(self.checkpoint.read_text()) if self.checkpoint.exists() else 0
         for step, value in list(enumerate(self.values, start=1))[first:]:
             if observer.interrupted():
@@ -176,15 +180,11 @@ class Bench:
         """The study of that space."""
         return open_study(self.space(text), storage_url=self.url)
 
-    def search(self, make: Callable[[str], Scripted], *, text: str = SPACE) -> SearchEnd:
-        """Search with the jobs that `make(directory)` gives."""
-        place = Workplace(
-            self.directory,
-            self.engine,
-            self.listener,
-            make_job=lambda _config, directory, _card: make(directory),
-        )
-        return search(self.open(text), workplace=place)
+    def search(self, make: Callable[[str], Job], *, text: str = SPACE, **place: Any) -> SearchEnd:
+        """Search with the jobs that `make(directory)` gives; `place`: other parts of the workplace."""
+        parts = {"engine": self.engine, "make_job": lambda _config, directory, _seat: make(directory)}
+        where = Workplace(self.directory, audience=self.listener, **{**parts, **place})
+        return search(self.open(text), workplace=where)
 
     def trials(self) -> list[FrozenTrial]:
         """The study's trials as they are stored now."""

@@ -1,0 +1,201 @@
+"""Trials that hang, machines that are full, studies that have seen enough, values seen before."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from search.engine.inline import InlineEngine
+from search.host import Host, Memory
+from search.seats import Seats
+from search.worker import Workplace, search
+from tests.search.fakes import SPACE, Bench, Listener, Scripted, end_by_signal, sleep_on
+from trainer import Config, ConfigError, TooManyFailures
+
+ONE = SPACE.replace("trials: 4", "trials: 1")
+POINT = "{training.learning_rate: 2.0e-5, model.pooling: cls}"
+GIB = 2**30
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+class Clock:
+    """Goes on as time does, and jumps when it is told to."""
+
+    def __init__(self) -> None:
+        self.ahead = self.due = 0.0
+
+    def __call__(self) -> float:
+        """Seconds; a jump is seen from the next look on, after the line was heard."""
+        now = time.monotonic() + self.ahead
+        self.ahead, self.due = self.ahead + self.due, 0.0
+        return now
+
+    def jump(self, line: str, *, by: float) -> None:
+        """Go on when a trial says that it waits."""
+        self.due += by if line.endswith("waiting") else 0.0
+
+
+class Full(Host):
+    """A machine with as little memory left as it is told, until it was looked at `looks` times."""
+
+    def __init__(self, free_bytes: int, *, looks: int = 10**6) -> None:
+        self.free_bytes = free_bytes
+        self.looks = looks
+
+    def memory(self) -> Memory:
+        """Full, at first."""
+        self.looks -= 1
+        return Memory(self.free_bytes if self.looks > 0 else 64 * GIB, 64 * GIB)
+
+
+def hang(bench: Bench, limits: str, *, trials: int = 1, **job: Any) -> None:
+    """Search with a first trial that says it waits and then hears nothing; an hour passes when it says so."""
+    clock = Clock()
+    bench.listener = Listener(partial(clock.jump, by=3600.0))
+
+    def make(directory: str) -> Scripted:
+        if not directory.endswith("0"):
+            return Scripted(directory)
+        return Scripted(directory, says="waiting", after=sleep_on, **job)
+
+    text = SPACE.replace("trials: 4", f"trials: {trials}") + f"limits: {limits}\n"
+    bench.search(make, text=text, clock=clock)
+
+
+def test_a_trial_over_its_time_is_pruned_with_what_it_reported_and_not_tried_again(bench: Bench) -> None:
+    hang(bench, "{trial_timeout: 30m, stall_timeout: null}", trials=2)
+    late, other = bench.trials()
+    assert (late.state, late.user_attrs["cause"]) == (TrialState.PRUNED, "timeout")
+    assert late.intermediate_values == {1: 0.5, 2: 0.6}
+    assert late.user_attrs["seconds"] == pytest.approx(3600.0, abs=120)
+    assert all(violation <= 0 for violation in late.constraints.values())
+    assert other.state == TrialState.COMPLETE
+    assert [number for number, _ in bench.listener.started] == [0, 1]
+    assert bench.listener.ended[0].error == "ended after limits.trial_timeout: 1800 s"
+
+
+def test_a_trial_that_hangs_is_ended_tried_again_and_failed_in_the_end(bench: Bench) -> None:
+    hang(bench, "{stall_timeout: 10m, retries: 1}", values=())
+    hung, other = bench.trials()
+    assert (hung.state, hung.user_attrs["cause"]) == (TrialState.FAIL, "stalled")
+    assert hung.user_attrs["error"] == "ended after 600 s without progress (limits.stall_timeout)"
+    assert hung.user_attrs["attempts"] == 2
+    assert other.state == TrialState.COMPLETE
+
+
+def test_a_trial_killed_while_memory_is_short_is_told_so(bench: Bench) -> None:
+    job = partial(Scripted, values=(), after=end_by_signal)
+    with pytest.raises(TooManyFailures):
+        bench.search(job, text=ONE + "limits: {retries: 0}\n", host=Full(10 * 2**20))
+    trial = bench.trials()[0]
+    assert (trial.state, trial.user_attrs["cause"]) == (TrialState.FAIL, "host_memory")
+    assert trial.user_attrs["error"].startswith("out of host memory (it held ")
+
+
+def test_no_further_trial_starts_while_memory_is_short_and_that_is_said_once(bench: Bench) -> None:
+    host = Full(GIB, looks=5)
+    end = bench.search(partial(Scripted, waits_s=0.3), engine=InlineEngine(), seats=Seats(2), host=host)
+    assert end.trials == {"complete": 4}
+    said = [line for line in bench.listener.lines if line.startswith("Waiting for host memory")]
+    assert said == [
+        "Waiting for host memory: a trial needs 1.00 GiB, 0 MiB are to be had, of which 512 MiB stay free"
+    ]
+
+
+def test_a_study_ends_at_its_target(bench: Bench) -> None:
+    text = SPACE.replace("{trials: 4}", "{trials: 4, target: 0.55}")
+    end = bench.search(
+        lambda directory: Scripted(directory, values=(0.6,) if directory.endswith("1") else (0.5,)),
+        text=text,
+        engine=InlineEngine(),
+    )
+    assert (end.reason, end.trials) == ("target", {"complete": 2})
+    assert "A trial has reached the target: no further one is begun" in bench.listener.lines
+
+
+def test_a_study_ends_after_as_many_trials_without_a_better_one_as_its_patience(bench: Bench) -> None:
+    text = SPACE.replace("{trials: 4}", "{trials: 40, patience: 3}")
+    end = bench.search(
+        lambda directory: Scripted(directory, values=(0.6,) if directory.endswith("2") else (0.5,)),
+        text=text,
+        engine=InlineEngine(),
+    )
+    assert (end.reason, end.trials) == ("patience", {"complete": 6})
+
+
+def seeds_of_equal_points(bench: Bench, *, repeats: int, seats: int = 1) -> list[int]:
+    """Seeds with which four trials of the same values were trained."""
+    seeds: list[int] = []
+
+    def make(config: Config, directory: str, _seat: object) -> Scripted:
+        seeds.append(config.experiment.seed)
+        return Scripted(directory)
+
+    text = SPACE + f"repeats: {repeats}\n"
+    handle = bench.open(text)
+    for _ in range(4):
+        handle.study.enqueue_trial({"training.learning_rate": 2e-5, "model.pooling": "cls"})
+    place = Workplace(bench.directory, InlineEngine(), bench.listener, make_job=make, seats=Seats(seats))
+    search(handle, workplace=place)
+    return seeds
+
+
+def test_equal_values_are_trained_as_often_as_repeats_says_each_time_with_another_seed(bench: Bench) -> None:
+    seeds = seeds_of_equal_points(bench, repeats=3)
+    assert len(set(seeds)) == 3
+    assert seeds[0] == 42
+    assert bench.open(SPACE).trials()[3].user_attrs["cause"] == "same as trial 0"
+
+
+def test_equal_values_side_by_side_are_trained_once_and_the_others_wait_for_it(bench: Bench) -> None:
+    assert len(seeds_of_equal_points(bench, repeats=1, seats=3)) == 1
+    first, *others = bench.trials()
+    assert [other.user_attrs["cause"] for other in others] == ["same as trial 0"] * 3
+    assert [other.value for other in others] == [first.value] * 3
+
+
+def test_several_trials_run_side_by_side(bench: Bench) -> None:
+    running: list[int] = []
+
+    class Counting(InlineEngine):
+        def wait(self, among: Any, *, timeout_s: float) -> None:
+            running.append(len(among))
+            super().wait(among, timeout_s=timeout_s)
+
+    end = bench.search(partial(Scripted, waits_s=0.05), engine=Counting(), seats=Seats(3))
+    assert end.trials == {"complete": 4}
+    assert max(running) == 3
+
+
+def test_nothing_is_left_of_an_ended_trial_that_only_a_continuation_needs(bench: Bench) -> None:
+    bench.search(Scripted, engine=InlineEngine())
+    assert list(bench.directory.glob("trial-*/checkpoints/*")) == []
+    left = bench.directory / "trial-0001" / "checkpoints" / "last"
+    left.write_text("2")  # its worker died between telling and tidying
+    bench.search(Scripted, engine=InlineEngine())
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("limits: {trial_timeout: 30}", "write for example 90s, 30m or 2h"),
+        ("limits: {stall: 5m}", "limits.stall: unknown key"),
+        ("limits: {retries: -1}", "limits.retries"),
+        ("repeats: 0", "repeats"),
+        ("keep: some", "keep"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_an_error_at_its_place(bench: Bench, line: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=r"fake.yaml:11:\d+: ") as refused:
+        bench.space(SPACE + line + "\n")
+    assert words in str(refused.value)
