@@ -74,7 +74,8 @@ class Crew:
             return False
         directory = place.trial_directory(claim.number)
         history = History(directory)
-        reported = self._handle.trial(claim.number).intermediate_values
+        # Of a trial that is new nothing can have been reported.
+        reported = self._handle.trial(claim.number).intermediate_values if history.attempts else {}
         attempt = Attempt(
             claim.trial, reported=reported, audience=place.audience, stop=claim.or_lost(self._stop)
         )

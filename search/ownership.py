@@ -7,7 +7,7 @@ storage that other machines reach has a mark beside, see `heart`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,10 +117,13 @@ class Ownership:
             UserError: the directory of the new trial is in use by another study.
         """
         with FileLock(self._directory / STUDY_LOCK):
-            return self._take_over() or (self._take_new() if new else None)
+            trials = self._handle.trials()
+            return self._take_over(trials) or (self._take_new(trials) if new else None)
 
-    def _take_over(self) -> Claim | None:
-        for left in self._handle.trials(TrialState.RUNNING):
+    def _take_over(self, trials: Sequence[FrozenTrial]) -> Claim | None:
+        for left in trials:
+            if left.state != TrialState.RUNNING:
+                continue
             if self._heart is not None and not self._heart.is_gone(left):
                 continue
             lock = self._lock(left.number)
@@ -138,8 +141,8 @@ class Ownership:
             return self._heart.seize(number)
         return self._handle.trial(number).state == TrialState.RUNNING
 
-    def _take_new(self) -> Claim | None:
-        taken = self._taken()
+    def _take_new(self, trials: Sequence[FrozenTrial]) -> Claim | None:
+        taken = _begun(trials)
         if is_enough(taken, self._handle.space.budget):
             return None
         self._handle.seed_sampler(len(taken))
@@ -154,12 +157,9 @@ class Ownership:
                 trial = self._handle.reattach(trial.number)
         return Claim(trial, self._lock_anew(trial.number), self._heart)
 
-    def _taken(self) -> list[FrozenTrial]:
-        return [trial for trial in self._handle.trials() if trial.state != TrialState.WAITING]
-
     def _is_one_too_many(self, trial: Trial) -> bool:
         """Two machines that counted at once: whose trial has the higher number puts it back in the queue."""
-        earlier = [other for other in self._taken() if other.number < trial.number]
+        earlier = [other for other in _begun(self._handle.trials()) if other.number < trial.number]
         if not is_enough(earlier, self._handle.space.budget):
             return False
         self._handle.put_back(trial.number)
@@ -191,3 +191,7 @@ class Ownership:
         except Timeout:
             return None
         return lock
+
+
+def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.state != TrialState.WAITING]

@@ -19,7 +19,8 @@ REPEAT = "repeat"
 
 def tell(handle: StudyHandle, trial: Trial, verdict: Verdict) -> None:
     """Write a verdict into the study: reports, constraints, few and short attributes, then the state."""
-    stored = handle.trial(trial.number)
+    # One trial is read, not all of them: the cost of telling must not grow with the study.
+    stored = handle.study._storage.get_trial(trial._trial_id)
     for step, value in verdict.intermediate.items():
         if step not in stored.intermediate_values:
             trial.report(value, step)

@@ -1,0 +1,277 @@
+"""What the machinery around the trials costs, and that it loses nothing.
+
+    python -m benchmarks.search overhead [--trials 1000]    instant trials, against bare Optuna
+    python -m benchmarks.search opening [--trials 10000]    open a large study and ask for the next trial
+    python -m benchmarks.search jobs [--trials 12]          trials side by side, against one after the other
+    python -m benchmarks.search fuzz [--studies 22]         kill -9 at random moments
+
+Without an argument: a short round of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+import psutil
+from optuna.trial import TrialState, create_trial
+
+from search.engine.inline import InlineEngine
+from search.objective import distribution, suggest
+from search.seats import Seat, Seats
+from search.space import load_space
+from search.storage import open_storage
+from search.study import StudyHandle, open_study, quiet_optuna
+from search.worker import Workplace, search
+from trainer import Config, Observer, Outcome, Report
+from trainer.files import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SPACE = """
+name: bench
+base: fast_dev
+set: {model.name: "builtin:tiny"}
+search:
+  training.learning_rate: {type: float, low: 1.0e-5, high: 1.0e-3, log: true}
+  training.weight_decay: {type: float, low: 0.0, high: 0.1}
+  training.warmup_ratio: {type: float, low: 0.0, high: 0.2}
+  model.dropout_rate: {type: float, low: 0.0, high: 0.5}
+sampler: {name: SAMPLER}
+budget: {trials: TRIALS}
+"""
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A trial that takes no time."""
+
+    directory: str
+    value: float
+
+    def run(self, observer: Observer, report: Report) -> Outcome:
+        """Report once and end."""
+        report(1, {"eval_f1_macro": self.value})
+        return Outcome("completed", self.directory, best_metrics={"eval_f1_macro": self.value}, best_step=1)
+
+
+class Nobody:
+    """An audience that does not listen."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    def trial_started(self, number: int, *, values: dict[str, Any], resumed: bool) -> None:
+        """Nothing."""
+
+    def trial_paused(self, number: int) -> None:
+        """Nothing."""
+
+    def progress(self, done: int, total: int, status: str, *, number: int | None = None) -> None:
+        """Nothing."""
+
+    def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def trial_ended(self, number: int, *, verdict: Any, best: Any) -> None:
+        """Nothing."""
+
+
+def study_in(home: Path, *, trials: int, sampler: str = "TPESampler") -> StudyHandle:
+    """A study in its own directory."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / "bench.yaml"
+    write_text(path, SPACE.replace("TRIALS", str(trials)).replace("SAMPLER", sampler))
+    return open_study(load_space(str(path)), storage_url=f"sqlite:///{home / 'bench.db'}")
+
+
+def make(config: Config, directory: str, seat: Seat) -> Instant:
+    """An instant trial whose value follows from its values."""
+    return Instant(directory, 1 - config.model.dropout_rate)
+
+
+def ours(home: Path, *, trials: int, sampler: str) -> float:
+    """Seconds for a study of instant trials through the supervisor."""
+    handle = study_in(home, trials=trials, sampler=sampler)
+    place = Workplace(home / "bench", InlineEngine(), Nobody(), make_job=make)
+    return _timed(lambda: search(handle, workplace=place))
+
+
+def bare(home: Path, *, trials: int, sampler: str) -> float:
+    """Seconds for the same calls of storage and sampler, made by hand in a loop."""
+    handle = study_in(home, trials=trials, sampler=sampler)
+
+    def loop() -> None:
+        for number in range(trials):
+            handle.seed_sampler(number)
+            trial = handle.study.ask()
+            value = 1 - float(suggest(trial, handle.space)["model.dropout_rate"])
+            trial.report(value, 1)
+            trial.should_prune()
+            trial.set_constraint("memory_gib", 0.0)
+            trial.set_constraint("nonfinite", 0.0)
+            trial.set_user_attr("seconds", 0.0)
+            handle.study.tell(trial, value)
+
+    return _timed(loop)
+
+
+def overhead(trials: int, sampler: str) -> None:
+    """Alternating, two rounds of each; memory and disk of ours."""
+    with tempfile.TemporaryDirectory() as name:
+        home, ratios = Path(name), []
+        for round_number in range(2):
+            plain = bare(home / f"bare{round_number}", trials=trials, sampler=sampler)
+            before = psutil.Process().memory_info().rss
+            through = ours(home / f"ours{round_number}", trials=trials, sampler=sampler)
+            grown = psutil.Process().memory_info().rss - before
+            ratios.append(through / plain)
+            _say(
+                f"{trials} instant trials, {sampler}: bare Optuna {plain:.1f} s, ours {through:.1f} s, "
+                f"{through / plain:.3f}x; memory grew by {grown / 2**20:.0f} MiB, disk "
+                f"{_disk(home / f'ours{round_number}') / 2**20:.1f} MiB"
+            )
+        _say(f"overhead: {min(ratios):.3f}x to {max(ratios):.3f}x")
+
+
+def opening(trials: int) -> None:
+    """Open a study that has `trials` and ask for the next, against Optuna's load_study, ask and suggest."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        handle = study_in(home, trials=trials + 1)
+        _fill(handle, trials)
+        url = handle.storage_url
+
+        def plain() -> None:
+            storage = open_storage(url)
+            study = optuna.load_study(study_name="bench", storage=storage)
+            suggest(study.ask(), handle.space)
+
+        def through() -> None:
+            place = Workplace(home / "bench", InlineEngine(), Nobody(), make_job=make)
+            search(open_study(handle.space, storage_url=url), workplace=place)
+
+        first = _timed(plain)
+        _forget_last(handle)
+        second = _timed(through)
+        _say(f"opening {trials} trials and the next: bare {first:.2f} s, ours {second:.2f} s, run included")
+
+
+def _fill(handle: StudyHandle, trials: int) -> None:
+    import random
+
+    dice = random.Random(1)
+    ranges = {key: distribution(dimension) for key, dimension in handle.space.search.items()}
+    made = []
+    for _ in range(trials):
+        values = {key: dice.uniform(one.low, one.high) for key, one in ranges.items()}  # type: ignore[attr-defined]  # all are floats
+        made.append(create_trial(params=values, distributions=ranges, value=1 - values["model.dropout_rate"]))
+    handle.study.add_trials(made)
+
+
+def _forget_last(handle: StudyHandle) -> None:
+    """The trial that `plain` asked for is of no further use."""
+    for trial in handle.trials(TrialState.RUNNING):
+        handle.study.tell(trial.number, state=TrialState.FAIL)
+
+
+def jobs(trials: int) -> None:
+    """A study of real trials (builtin:tiny on a made-up sample): one at a time with all threads, then two."""
+    from search.engine.local import LocalEngine
+    from trainer import write_sample
+
+    with tempfile.TemporaryDirectory() as name:
+        home, seconds = Path(name), {}
+        write_sample(home / "data", rows=1200, seed=1)
+        for count in (1, 2):
+            handle = _real_study(home / str(count), home / "data", trials)
+            place = Workplace(
+                home / str(count) / "bench",
+                LocalEngine(),
+                Nobody(),
+                seats=Seats(count, threads=None if count == 1 else max(1, (os.cpu_count() or 1) // count)),
+            )
+            seconds[count] = _timed(lambda h=handle, p=place: search(h, workplace=p))  # type: ignore[misc]
+            _say(f"{trials} trials, {place.seats.line()}: {seconds[count]:.1f} s")
+        _say(f"--jobs 2 against 1: {seconds[1] / seconds[2]:.2f}x as fast")
+
+
+def _real_study(home: Path, data: Path, trials: int) -> StudyHandle:
+    home.mkdir(parents=True)
+    settings = (
+        f'set:\n  model.name: "builtin:tiny"\n  model.max_sequence_length: 64\n  training.num_epochs: 1\n'
+        f"  data.train_path: {data}/train.jsonl\n  data.val_path: {data}/val.jsonl\n"
+        f"  data.cache_dir: {data}/cache\n"
+    )
+    text = SPACE.replace('set: {model.name: "builtin:tiny"}\n', settings).replace("SAMPLER", "RandomSampler")
+    path = home / "bench.yaml"
+    # Neither is to be quicker for having pruned more.
+    write_text(path, text.replace("TRIALS", str(trials)) + "pruner: NopPruner\n")
+    return open_study(load_space(str(path)), storage_url=f"sqlite:///{home / 'bench.db'}")
+
+
+def fuzz(studies: int, kills: int) -> int:
+    """Studies under kills; the number of faults found."""
+    from tests.faults.fuzz import Case, survive
+
+    total: dict[str, int] = {}
+    faults = 0
+    with tempfile.TemporaryDirectory() as name:
+        for seed in range(studies):
+            # Two of three with one trial at a time, which must end exactly as an unkilled study.
+            case = Case(Path(name) / str(seed), seed=seed, jobs=1 + seed % 3 // 2, kills=kills)
+            survived = survive(case)
+            total = {kind: total.get(kind, 0) + count for kind, count in survived.kills.items()}
+            faults += len(survived.faults)
+            _say(f"study {seed}: killed {survived.kills}; {survived.faults or 'nothing lost'}")
+    _say(f"{sum(total.values())} kills {total} over {studies} studies: {faults} faults")
+    return faults
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _disk(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["overhead", "opening", "jobs", "fuzz"])
+    parser.add_argument("--trials", type=int)
+    parser.add_argument("--sampler", default="TPESampler")
+    parser.add_argument("--studies", type=int, default=22)
+    parser.add_argument("--kills", type=int, default=6)
+    given = parser.parse_args()
+    quiet_optuna()
+    if given.what in (None, "overhead"):
+        overhead(given.trials or (1000 if given.what else 100), given.sampler)
+    if given.what in (None, "opening"):
+        opening(given.trials or (10_000 if given.what else 1000))
+    if given.what in (None, "jobs"):
+        jobs(given.trials or (12 if given.what else 2))
+    if given.what in (None, "fuzz"):
+        return 1 if fuzz(given.studies if given.what else 1, given.kills) else 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
