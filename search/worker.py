@@ -24,7 +24,7 @@ from search.engine.local import await_orphan, read_result
 from search.history import DIED, History
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
-from search.lines import read_lines
+from search.lines import disk_errors, read_lines
 from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
@@ -76,7 +76,7 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
         KeyboardInterrupt: the second Ctrl-C.
     """
     say = workplace.audience.say
-    with storage_errors(handle.storage_url), interruption(say) as stop:
+    with storage_errors(handle.storage_url), disk_errors(workplace.directory), interruption(say) as stop:
         _make(workplace)
         tidy_ended(handle, workplace.trial_directory)
         reason = Worker(handle, workplace, stop).work()

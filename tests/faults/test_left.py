@@ -1,0 +1,114 @@
+"""States that a crash, a full disk or a busy database leaves, each met by the next search.
+
+The others of the table: tests/faults/test_processes.py (dead processes), test_kills.py (random moments),
+test_memory.py (memory), tests/search/test_limits.py (hangs).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+import search.history
+from search.engine.inline import InlineEngine
+from search.history import DIED, History
+from search.lines import append_line, read_lines
+from search.objective import suggest
+from tests.search.fakes import SPACE, Bench, Scripted
+from trainer import UserError
+
+ONE = SPACE.replace("trials: 4", "trials: 1")
+PRUNING = "pruner: {name: MedianPruner, args: {n_startup_trials: 1}}\n"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def leave(bench: Bench, number: int, *, text: str, heard: dict[int, float], noted: dict[int, float]) -> Path:
+    """A trial whose worker heard some evaluations and died; its child noted those it made."""
+    handle = bench.open(text)
+    trial = handle.study.ask()
+    assert trial.number == number
+    suggest(trial, handle.space)
+    directory = bench.directory / f"trial-{number:04d}"
+    directory.mkdir(parents=True)
+    for step, value in heard.items():
+        trial.report(value, step)
+    for step, value in noted.items():
+        append_line(directory / "reports.jsonl", {"step": step, "metrics": {"eval_f1_macro": value}})
+    (directory / "checkpoints").mkdir()
+    (directory / "checkpoints" / "last").write_text(str(len(noted)))
+    return directory
+
+
+def test_an_evaluation_that_was_made_but_not_heard_is_stored_before_the_trial_goes_on(bench: Bench) -> None:
+    leave(bench, 0, text=ONE, heard={1: 0.4}, noted={1: 0.4, 2: 0.5})
+    bench.search(
+        lambda directory: Scripted(directory, values=(0.4, 0.5, 0.6)), text=ONE, engine=InlineEngine()
+    )
+    assert bench.trials()[0].intermediate_values == {1: 0.4, 2: 0.5, 3: 0.6}
+    assert bench.steps(0) == [3]
+
+
+def test_a_trial_that_the_pruner_stops_at_what_was_not_heard_does_not_go_on(bench: Bench) -> None:
+    text = SPACE.replace("trials: 4", "trials: 2") + PRUNING
+    bench.search(Scripted, text=ONE + PRUNING, engine=InlineEngine())
+    leave(bench, 1, text=text, heard={}, noted={1: 0.1})
+    bench.search(Scripted, text=text, engine=InlineEngine())
+    stopped = bench.open(text).trials()[1]
+    assert stopped.state == TrialState.PRUNED
+    assert stopped.intermediate_values == {1: 0.1}
+    assert bench.steps(1) == []
+
+
+def test_a_full_disk_is_one_line_and_the_same_search_goes_on_after_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, record: dict[str, Any]) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search.history, "append_line", full)
+        with pytest.raises(UserError, match=r"cannot write .*attempts\.jsonl: No space left on device"):
+            bench.search(Scripted, text=ONE, engine=InlineEngine())
+    assert bench.trials()[0].state == TrialState.RUNNING
+    assert bench.search(Scripted, text=ONE, engine=InlineEngine()).trials == {"complete": 1}
+
+
+def test_a_database_that_another_program_has_locked_is_waited_for(bench: Bench) -> None:
+    bench.open(ONE)
+    other = sqlite3.connect(bench.home / "fake.db", check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    Timer(1.0, other.rollback).start()
+    assert bench.search(Scripted, text=ONE, engine=InlineEngine()).trials == {"complete": 1}
+    other.close()
+
+
+def test_a_line_that_a_crash_tore_is_passed_over_and_does_not_swallow_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_text(json.dumps({"a": 1}) + '\n{"b": ')
+    append_line(path, {"c": 3})
+    assert read_lines(path) == [{"a": 1}, {"c": 3}]
+
+
+def test_deaths_are_counted_from_the_last_newer_checkpoint_on(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for further in (False, True, False, False):
+        history.begin(pid=None)
+        if further:
+            (tmp_path / "checkpoints").mkdir()
+            (tmp_path / "checkpoints" / "last").touch()
+        history.end(DIED, seconds=1.5)
+    assert (history.attempts, history.deaths(), history.spent_s) == (4, 2, 6.0)
+    history.end("interrupted", seconds=0.0)
+    assert history.deaths() == 0
