@@ -1,7 +1,7 @@
 """States that a crash, a full disk or a busy database leaves, each met by the next search.
 
-The others of the table: tests/faults/test_processes.py (dead processes), test_killed_studies.py (random moments),
-test_memory.py (memory), tests/search/test_limits.py (hangs).
+The others of the table: tests/faults/test_processes.py (dead processes), test_killed_studies.py (random
+moments), test_memory.py (memory), tests/search/test_limits.py (hangs).
 """
 
 from __future__ import annotations
