@@ -11,7 +11,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Two processes use two cores; one thread each keeps them from getting in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 JOBS ?= 2
-SCRIPTS := $(wildcard benchmarks/*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test check lint bench clean
@@ -33,8 +32,19 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy trainer search tests benchmarks
 
+# Those that need nothing; with MODEL=DIR COLD=DIR (an encoder, the data set) also those that are about them.
 bench: $(VENV)/installed-test
-	@for script in $(SCRIPTS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.trial_start
+	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.storages
+	$(BIN)/python -m benchmarks.scale
+ifneq ($(and $(MODEL),$(COLD)),)
+	$(BIN)/python -m benchmarks.throughput --model $(MODEL) --cold $(COLD)
+	$(BIN)/python -m benchmarks.trial_start --model $(MODEL) --cold $(COLD)
+	$(BIN)/python -m benchmarks.data --model $(MODEL) --cold $(COLD)
+	$(BIN)/python -m benchmarks.cold_search --model $(MODEL) --cold $(COLD) --out studies/cold
+endif
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
