@@ -60,7 +60,7 @@ class StudyReport:
         lines = [f"Study       {masked(self.storage)}", f"Trials      {self.directory}", "Next:"]
         if self.final is not None and self.final.model_dir is not None:
             lines.append(f'  cp-search predict {self.final.model_dir} "你的文字"')
-        return [*lines, f"  cp-search status {self.study}", "  cp-search dashboard"]
+        return [*lines, f"  cp-search report {self.study}", "  cp-search dashboard"]
 
 
 def summarise(handle: StudyHandle, directory: Path, *, final: Final | None) -> StudyReport:
