@@ -124,7 +124,7 @@ def _closing(table: FitTable, resolved: Resolved) -> Iterator[str]:
 
 
 def _optimizer(cell: Cell) -> str:
-    return "optimizer (in host memory)" if cell.request.optimizer == "adamw_offload" else "optimizer"
+    return "optimizer (in host memory)" if cell.request.optimizer.endswith("_offload") else "optimizer"
 
 
 def _own(table: FitTable, resolved: Resolved) -> Iterator[str]:

@@ -17,7 +17,15 @@ from trainer.memory.fit_table import ALWAYS, NEVER, PLAIN, FitQuestion, Way, fit
 from trainer.memory.fitting import SMALL_CARD_BYTES, SMALL_CARD_MICRO_BATCH
 from trainer.memory.plan import MARGIN, MIB, MIN_MARGIN_BYTES
 from trainer.memory.plan_cache import PlanCache
-from trainer.memory.request import Attention, OptimizerKind, PlanRequest, encoder_json, on_card, request_of
+from trainer.memory.request import (
+    IN_HOST_MEMORY,
+    Attention,
+    OptimizerKind,
+    PlanRequest,
+    encoder_json,
+    on_card,
+    request_of,
+)
 from trainer.model.source import is_builtin
 
 if TYPE_CHECKING:
@@ -198,7 +206,7 @@ def _ways(config: Config, shape: PreTrainedConfig, options: FitOptions) -> tuple
 
 def _rescue(ways: Sequence[Way], request: PlanRequest, options: FitOptions) -> Way | None:
     """What is tried where nothing else fits: the optimizer's state in host memory; not against a flag."""
-    if request.optimizer != "adamw_fused" or options.checkpointing not in (None, "auto"):
+    if request.optimizer not in IN_HOST_MEMORY or options.checkpointing not in (None, "auto"):
         return None
     return replace(ways[-1], offload=True)
 

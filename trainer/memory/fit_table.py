@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trainer.memory.plan import LAW_ROWS, Planner
+from trainer.memory.request import IN_HOST_MEMORY
 
 if TYPE_CHECKING:
     from trainer.config.schema import Checkpointing
@@ -75,7 +76,7 @@ class FitQuestion:
             length=length,
             checkpointing=way.checkpointing,
             accumulated=rows < self.accumulates_below,
-            optimizer="adamw_offload" if way.offload else self.request.optimizer,
+            optimizer=IN_HOST_MEMORY[self.request.optimizer] if way.offload else self.request.optimizer,
         )
 
     def fits(self, plan: Plan) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adafactor, AdamW, Optimizer
 
 from trainer.memory.request import OptimizerKind
-from trainer.offload import Host, Offloaded
+from trainer.offload import Groups, Host, Offloaded
 
 #: bitsandbytes/functional.py: blockwise quantisation in blocks of 256 values, one float32 maximum each
 #: (2048 before bitsandbytes 0.45)
@@ -22,14 +22,16 @@ MIN_QUANTISED = 4096
 def build_planned_optimizer(model: nn.Module, kind: OptimizerKind, *, host: Host) -> Optimizer:
     """An optimizer of `kind` over all parameters of `model`; `host`: around what no card counts."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: Groups = [{"params": parameters, "lr": 1e-3}]
     makers: dict[OptimizerKind, Callable[[], Optimizer]] = {
         "adamw_fused": lambda: AdamW(parameters, fused=True),
         "adamw_foreach": lambda: AdamW(parameters, foreach=True, fused=False),
         "adamw_loop": lambda: AdamW(parameters, foreach=False, fused=False),
         "adafactor": lambda: Adafactor(parameters, foreach=False),
         "adamw8bit": lambda: QuantisedAdamW(parameters),
-        "adamw_offload": lambda: Offloaded(
-            [{"params": parameters, "lr": 1e-3}], make=lambda copies: AdamW(copies, fused=True), host=host
+        "adamw_offload": lambda: Offloaded(groups, make=lambda copies: AdamW(copies, fused=True), host=host),
+        "adafactor_offload": lambda: Offloaded(
+            groups, make=lambda copies: Adafactor(copies, foreach=False), host=host
         ),
         "adamw_old": lambda: OldAdamW(parameters),
         "adafactor_old": lambda: OldAdafactor(parameters),

@@ -26,9 +26,16 @@ OptimizerKind = Literal[
     "adafactor",
     "adamw8bit",
     "adamw_offload",
+    "adafactor_offload",
     "adamw_old",
     "adafactor_old",
 ]
+
+#: an optimizer -> the same with its state in host memory
+IN_HOST_MEMORY: dict[OptimizerKind, OptimizerKind] = {
+    "adamw_fused": "adamw_offload",
+    "adafactor": "adafactor_offload",
+}
 
 #: keys of a transformers configuration that no tensor of a training step depends on
 _INDIFFERENT = {
@@ -145,6 +152,10 @@ def request_of(config: Config, *, encoder: str, sizes: tuple[int, ...], cuda: bo
 
 
 def _optimizer(config: Config) -> OptimizerKind:
-    if config.optimization.optimizer != "AdamW":
-        return "adafactor" if config.optimization.optimizer == "Adafactor" else "adamw8bit"
-    return "adamw_offload" if config.optimization.cpu_offload else "adamw_fused"
+    kinds: dict[str, OptimizerKind] = {
+        "AdamW": "adamw_fused",
+        "Adafactor": "adafactor",
+        "AdamW8bit": "adamw8bit",
+    }
+    kind = kinds[config.optimization.optimizer]
+    return IN_HOST_MEMORY[kind] if config.optimization.cpu_offload else kind

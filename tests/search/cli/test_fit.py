@@ -110,6 +110,7 @@ def test_flags_decide_what_is_planned(model: Path, cache: str, capsys: pytest.Ca
             {"checkpointing": "on"},
             {"set": [cache, "optimization.optimizer=Adafactor"]},
             {"set": [cache, "optimization.cpu_offload=true"]},
+            {"set": [cache, "optimization.optimizer=Adafactor", "optimization.cpu_offload=true"]},
             {"set": [cache, "optimization.gradient_checkpointing=selective"]},
         )
     ]
@@ -124,6 +125,7 @@ def test_flags_decide_what_is_planned(model: Path, cache: str, capsys: pytest.Ca
         ("fp16", "adamw_fused", "sdpa", True),
         ("fp16", "adafactor", "sdpa", False),
         ("fp16", "adamw_offload", "sdpa", False),
+        ("fp16", "adafactor_offload", "sdpa", False),
         ("fp16", "adamw_fused", "sdpa", "selective"),
     ]
     assert all(row["measures"] == [] for row in kinds)

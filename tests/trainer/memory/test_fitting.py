@@ -92,6 +92,22 @@ def test_every_measure_makes_the_peak_smaller(planner: Planner) -> None:
     assert peak(Rung(8, False, False), planner) < peaks[0]
 
 
+@pytest.mark.parametrize("optimizer", ["AdamW", "Adafactor"])
+def test_a_plan_with_the_state_in_host_memory_is_smaller_by_that_state(
+    optimizer: str, planner: Planner
+) -> None:
+    plans = []
+    for offload in (False, True):
+        base = config(1, 1)
+        settings = {"optimizer": optimizer, "cpu_offload": offload}
+        asked = base.model_copy(update={"optimization": OptimizationConfig.model_validate(settings)})
+        request = request_of(asked, encoder=SHAPE.encoder, sizes=SHAPE.sizes, cuda=False)
+        plans.append(planner.plan(request))
+    on_card, in_host_memory = plans
+    assert in_host_memory.optimizer_bytes < 1024 < on_card.optimizer_bytes  # the loss's own weights
+    assert in_host_memory.tensor_peak_bytes < on_card.tensor_peak_bytes
+
+
 def test_the_first_rung_that_fits_is_taken_and_the_effective_batch_stays(planner: Planner) -> None:
     asked = config(8)
     least = peak(Rung(8, "selective", False), planner)

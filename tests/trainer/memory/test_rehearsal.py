@@ -68,7 +68,10 @@ def test_the_planned_peak_is_what_real_tensors_hold(
     assert rehearse(request).peak_bytes == measured_peak(request)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw_fused", "adamw_foreach", "adamw_loop", "adafactor"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["adamw_fused", "adamw_foreach", "adamw_loop", "adafactor", "adamw_offload", "adafactor_offload"],
+)
 def test_every_real_optimizer_is_planned_as_it_runs(optimizer: OptimizerKind) -> None:
     request = replace(small_request(rows=2, length=16), optimizer=optimizer, software=HOST)
     assert rehearse(request).peak_bytes == measured_peak(request)
