@@ -78,7 +78,7 @@ class DataConfig(Section):
     cache_dir: Name | None = Field(None, description="token cache; null: ~/.cache/cp-search")
     num_workers: int = Field(0, ge=0, description="accepted, not used: tokenizers have threads of their own")
     pin_memory: bool = Field(True, description="page-locked host memory for copies to the GPU")
-    prefetch_factor: int = Field(2, ge=1, description="batches prepared ahead of the GPU")
+    prefetch_factor: int = Field(2, ge=1, description="accepted, not used: batches are made when needed")
 
 
 class TrainingConfig(Section):
