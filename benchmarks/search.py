@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +201,7 @@ def jobs(trials: int) -> None:
                 Nobody(),
                 seats=Seats(count, threads=None if count == 1 else max(1, (os.cpu_count() or 1) // count)),
             )
-            seconds[count] = _timed(lambda h=handle, p=place: search(h, workplace=p))  # type: ignore[misc]
+            seconds[count] = _timed(partial(search, handle, workplace=place))
             _say(f"{trials} trials, {place.seats.line()}: {seconds[count]:.1f} s")
         _say(f"--jobs 2 against 1: {seconds[1] / seconds[2]:.2f}x as fast")
 
