@@ -91,6 +91,7 @@ CASES: dict[str, Case] = {
     "callbacks.save_best_only": Case(False, "files"),
     "callbacks.monitor_gpu_memory": Case(False, "metrics", card="8GiB"),
     "callbacks.tensorboard_log_dir": Case("board", "files"),
+    "callbacks.loggers": Case([], "left"),
     "callbacks.custom": Case([f"{__name__}:Speaks"], "log", says="the callback was here"),
     "experiment.name": Case("mine", "place"),
     "experiment.output_dir": Case("runs", "place"),
@@ -99,10 +100,19 @@ CASES: dict[str, Case] = {
     "experiment.checkpoint_interval_s": Case(0.0, "files"),
     "experiment.save_final_model": Case(False, "files"),
     "experiment.save_predictions": Case(True, "files"),
+    "strategy.progressive": Case([{"max_sequence_length": 8}], "weights"),
+    "strategy.two_stage": Case(
+        {"train_path": "other.jsonl", "val_path": "val.jsonl"}, "weights", base={"model.name": "a-bert"}
+    ),
 }
 
 #: keys whose proof is a test of its own below
-BY_THEMSELVES = {"model.hidden_size", "data.pin_memory", "experiment.resume_from_checkpoint"}
+BY_THEMSELVES = {
+    "model.hidden_size",
+    "data.pin_memory",
+    "experiment.resume_from_checkpoint",
+    "strategy.ensemble",
+}
 
 
 class Speaks:
@@ -164,6 +174,13 @@ def test_a_checkpoint_to_resume_from_is_where_the_run_goes_on(workplace: Path) -
     resumed = run(configuration({"experiment.resume_from_checkpoint": str(last)}))
     log = (Path(resumed.directory) / "run.log").read_text(encoding="utf-8")
     assert f"Going on from {last} at step 2" in log
+
+
+@pytest.mark.slow
+def test_an_ensemble_takes_no_step_of_its_own(workplace: Path) -> None:
+    members = [run(configuration({"experiment.seed": seed})).directory for seed in (1, 2)]
+    together = run(configuration({"strategy.ensemble": members}))
+    assert (together.status, together.steps) == ("completed", 0)
 
 
 @pytest.fixture
