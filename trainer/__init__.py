@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trainer.baseline import LabelledTexts as LabelledTexts
     from trainer.baseline import tfidf_baseline as tfidf_baseline
     from trainer.callbacks import Callback as Callback
+    from trainer.card_rules import under_card_rules as under_card_rules
     from trainer.config.layers import ALIASES as ALIASES
     from trainer.config.layers import Layer as Layer
     from trainer.config.layers import Setting as Setting
@@ -167,6 +168,7 @@ _HOMES = {
     "trainer.assess.rule": ["Answers", "Rule", "TaskRule"],
     "trainer.baseline": ["LabelledTexts", "tfidf_baseline"],
     "trainer.callbacks": ["Callback"],
+    "trainer.card_rules": ["under_card_rules"],
     "trainer.config.layers": ["ALIASES", "Layer", "Setting", "document_layer", "flag_layer", "unknown_key"],
     "trainer.config.loader": [
         "Resolved",

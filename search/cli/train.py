@@ -12,7 +12,7 @@ from search.cli.flags import Command
 from search.cli.output import print_json
 from search.cli.resolved import annotated_yaml
 from search.cli.settings import SET_HELP, read_settings
-from search.cli.single_run import Limits, train_config
+from search.cli.single_run import Limits, choose_gpu, train_config
 
 if TYPE_CHECKING:
     from trainer import Resolved
@@ -74,10 +74,12 @@ def train(flags: TrainFlags) -> None:
     """
     resolved = _resolve(flags)
     if flags.dry_run:
-        _show(resolved, as_json=flags.json)
-        return
+        resolved = _under_card_rules(resolved, flags)
     for note in resolved.notes:
         typer.echo(note, err=True)
+    if flags.dry_run:
+        _show(resolved, as_json=flags.json)
+        return
     limits = Limits(gpu=flags.gpu, card=flags.card, context=flags.context, rehearse=flags.rehearse)
     train_config(resolved.config, limits=limits, as_json=flags.json)
 
@@ -94,6 +96,15 @@ def _resolve(flags: TrainFlags) -> Resolved:
     named = {key: getattr(flags, flag) for flag, key in _KEY_OF.items()}
     overrides = read_settings(flags.set, flags=named)
     return load_config(template=flags.template, file=flags.config, overrides=overrides)
+
+
+def _under_card_rules(resolved: Resolved, flags: TrainFlags) -> Resolved:
+    from trainer import parse_card, under_card_rules
+
+    choose_gpu(flags.gpu)
+    named = flags.card
+    card = parse_card(named, virtual=flags.rehearse, context=flags.context) if named else None
+    return under_card_rules(resolved, card=card)
 
 
 def _show(resolved: Resolved, *, as_json: bool) -> None:

@@ -44,6 +44,27 @@ def test_a_dry_run_as_json_is_one_document(cp_search: CommandLine) -> None:
     assert document["origins"]["data.train_path"] == "default"
 
 
+def test_a_dry_run_names_the_card_rules_as_the_origin_of_what_they_set(
+    cp_search: CommandLine, tmp_path: Path
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("training:\n  batch_size: 32\n  bf16: true\n", encoding="utf-8")
+    result = cp_search("train", "--config", "mine.yaml", "--card", "4GiB", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    lines = {line.split(":")[0].strip(): line for line in result.stdout.splitlines()}
+    rule = "# card rule: a card of 4.00 GiB;"
+    assert lines["batch_size"].split("  #")[0].strip() == "batch_size: 8"
+    assert lines["batch_size"].endswith(f"{rule} 32 was of mine.yaml:2")
+    assert lines["pin_memory"].endswith(f"{rule} true was the default")
+    assert lines["bf16"].endswith("# mine.yaml:3")
+    assert yaml.safe_load(result.stdout)["training"]["effective_batch_size"] == 32
+
+
+def test_a_card_that_is_large_enough_rules_nothing(cp_search: CommandLine) -> None:
+    result = cp_search("train", "--card", "24GiB", "--dry-run")
+    assert "card rule" not in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "section", "key"),
     [
