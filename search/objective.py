@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 def suggest(trial: Trial, space: Space) -> dict[str, Any]:
     """Key path -> value for every dimension whose `when` holds; the trial is asked for no other."""
     values: dict[str, Any] = {}
+    begun = trial.params
     for key in in_order(space.search):
         dimension = space.search[key]
         if applies(dimension, values):
+            if key in begun:
+                _draw_again(trial, key, distribution(dimension))
             values[key] = value_of(dimension, _ask(trial, key, distribution(dimension)))
     return values
 
@@ -69,6 +72,14 @@ def value_of(dimension: Dimension, parameter: Any) -> Any:
 def values_of(space: Space, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A trial's `params` as key path -> value, ready for `space.trial_config`."""
     return {key: value_of(space.search[key], parameter) for key, parameter in parameters.items()}
+
+
+def _draw_again(trial: Trial, key: str, wanted: BaseDistribution) -> None:
+    """Draw what an earlier worker drew for `key` before it died, so that the next key gets the next draw."""
+    frozen = trial.study.get_trials(deepcopy=False)[trial.number]
+    fixed = frozen.system_attrs.get("fixed_params", {})
+    if key not in trial.relative_params and key not in fixed and not wanted.single():
+        trial.study.sampler.sample_independent(trial.study, frozen, key, wanted)
 
 
 def _ask(trial: Trial, key: str, wanted: BaseDistribution) -> Any:

@@ -223,13 +223,12 @@ class Worker:
 
     def _ended(self, one: _Pending) -> Verdict | None:
         """How the trial ends without being run."""
-        outcome = self._left_behind(one.claim.number) or self._stopped_unheard(one.claim)
+        outcome = self._stopped_unheard(one.claim) or self._left_behind(one.claim.number)
         return judge(outcome) if outcome is not None else self._refuse(one)
 
     def _left_behind(self, number: int) -> Outcome | None:
         """The outcome of a trial that had ended, but whose worker died before it told."""
         directory = self.workplace.trial_directory(number)
-        await_orphan(directory)
         found = as_outcome(read_result(directory))
         if found is None or found.status == "interrupted":
             return None
@@ -238,6 +237,7 @@ class Worker:
     def _stopped_unheard(self, claim: Claim) -> Outcome | None:
         """The end of a trial that the pruner stops at an evaluation which its worker did not live to hear."""
         directory = self.workplace.trial_directory(claim.number)
+        await_orphan(directory)
         reports = [(int(line["step"]), line["metrics"]) for line in read_lines(directory / REPORTS)]
         if not reports:
             return None

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -23,7 +24,7 @@ from search.history import DIED, History
 from search.lines import append_line, read_lines
 from search.objective import suggest
 from tests.search.fakes import SPACE, Bench, Scripted
-from trainer import UserError
+from trainer import Outcome, UserError, write_json
 
 ONE = SPACE.replace("trials: 4", "trials: 1")
 PRUNING = "pruner: {name: MedianPruner, args: {n_startup_trials: 1}}\n"
@@ -69,6 +70,33 @@ def test_a_trial_that_the_pruner_stops_at_what_was_not_heard_does_not_go_on(benc
     assert stopped.state == TrialState.PRUNED
     assert stopped.intermediate_values == {1: 0.1}
     assert bench.steps(1) == []
+
+
+def test_the_last_evaluation_is_stored_too_when_the_run_ended_without_its_worker(bench: Bench) -> None:
+    directory = leave(bench, 0, text=ONE, heard={1: 0.4}, noted={1: 0.4, 2: 0.5})
+    ended = Outcome("completed", str(directory), best_metrics={"eval_f1_macro": 0.5}, best_step=2)
+    write_json(directory / "outcome.json", asdict(ended))
+    bench.search(Scripted, text=ONE, engine=InlineEngine())
+    (trial,) = bench.trials()
+    assert (trial.value, trial.intermediate_values) == (0.5, {1: 0.4, 2: 0.5})
+    assert bench.listener.started == []
+
+
+def test_a_worker_that_dies_between_two_suggestions_changes_none_of_them(tmp_path: Path) -> None:
+    whole, broken = Bench(tmp_path / "whole"), Bench(tmp_path / "broken")
+    dropout = "model.dropout_rate: {type: float, low: 0.0, high: 0.5}\n  model.pooling:"
+    text = SPACE.replace("model.pooling:", dropout)
+    for bench in (whole, broken):
+        bench.home.mkdir()
+        bench.open(text)
+    handle = broken.open(text)
+    handle.seed_sampler(0)
+    handle.study.ask().suggest_float("training.learning_rate", 1e-5, 1e-3, log=True)
+    found = []
+    for bench in (whole, broken):
+        bench.search(Scripted, text=text, engine=InlineEngine())
+        found.append([trial.params for trial in bench.open(text).trials()])
+    assert found[0] == found[1]
 
 
 def test_a_full_disk_is_one_line_and_the_same_search_goes_on_after_it(
