@@ -7,12 +7,13 @@ import platform
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from trainer.checkout import Checkout, checkout_of
 from trainer.checkpoint import sweep
 from trainer.config.loader import dump_config
 from trainer.config.schema import Config
@@ -27,10 +28,14 @@ _PACKAGES = ("cp-search", "torch", "transformers", "tokenizers", "numpy")
 @dataclass(frozen=True)
 class Experiment:
     """`directory` with config.yaml, config.json, checkpoints/, tensorboard/, metrics.json,
-    training_summary.json, run.log and final_model.pt."""
+    training_summary.json, run.log and final_model.pt.
+
+    checkout: the git checkout that the run is started in.
+    """
 
     directory: Path
     config: Config
+    checkout: Checkout | None = field(default_factory=lambda: checkout_of(Path.cwd()))
 
     @property
     def checkpoints(self) -> Path:
@@ -70,7 +75,8 @@ class Experiment:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Everything a person asks afterwards, to training_summary.json."""
-        write_json(self.directory / "training_summary.json", {**summary, "versions": versions()})
+        git = asdict(self.checkout) if self.checkout else None
+        write_json(self.directory / "training_summary.json", {**summary, "git": git, "versions": versions()})
 
     @property
     def log(self) -> Path:

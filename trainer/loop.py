@@ -107,6 +107,13 @@ class Loop:
         """Optimizer steps of the whole run."""
         return self.steps_per_epoch * self.config.training.num_epochs
 
+    @property
+    def best_epoch(self) -> float | None:
+        """Passes over the training rows when the best evaluation was made; None: none was."""
+        steps = {entry["evaluation"]: entry["step"] for entry in self.progress.history}
+        best = self.progress.best_step
+        return steps[best] / self.steps_per_epoch if best in steps else None
+
     def resume(self, checkpoint: Path, progress: Progress) -> None:
         """Continue exactly from `checkpoint`: weights, optimizer, schedule, scaler, random state."""
         load_weights(checkpoint, model=self.model)

@@ -12,6 +12,7 @@ import torch
 from tests.conftest import picture
 from tests.trainer.model.families import NAMES, save_encoder
 from tests.trainer.runs import Watcher, checkpoints_of, make_config, metrics_of, weights_of, write_rows
+from trainer.checkout import checkout_of
 from trainer.config.loader import load_config
 from trainer.data.read import read_table
 from trainer.data.sample import write_sample
@@ -60,6 +61,11 @@ def test_a_run_leaves_its_experiment_directory(tmp_path: Path) -> None:
     assert summary["tasks"].keys() == {"toxicity", "bullying", "role", "emotion"}
     assert summary["test"]["tasks"].keys() == summary["tasks"].keys()
     assert summary["data"]["train"]["rows"] == 96
+    assert (summary["seed"], summary["learning_rate"]) == (7, 1e-3)
+    assert summary["best_epoch"] == summary["best_evaluation"]  # one evaluation an epoch
+    assert summary["versions"].keys() >= {"python", "torch", "transformers"}
+    here = checkout_of(Path.cwd())
+    assert summary["git"] == (here and {"commit": here.commit, "dirty": here.dirty})
     assert summary["validation"]["tasks"]["role"].keys() >= {"precision", "recall", "f1", "support", "mcc"}
     assert outcome.test["f1_macro"] == summary["test"]["f1_macro"]
     predictions = (home / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
