@@ -28,6 +28,7 @@ from trainer.memory.recovery import (
     random_state,
     restore_random_state,
 )
+from trainer.sameness import Sameness
 from trainer.selection import Selection
 from trainer.step import TrainStep, to_device
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from trainer.journal import Journal
     from trainer.loggers import Loggers
     from trainer.memory.card import Card
+    from trainer.metrics import Scores
     from trainer.model.classifier import Classifier
     from trainer.outcome import Report
 
@@ -91,6 +93,7 @@ class Loop:
         self._saved = self._started
         self._warned = False
         self._rate = 0.0
+        self._sameness = Sameness(parts.config.training)
 
     @property
     def model(self) -> Classifier:
@@ -283,7 +286,7 @@ class Loop:
         self.parts.experiment.write_history(progress.history)
         loggers.log({**metrics, **self._memory()}, step=progress.step)
         if self.report is None:
-            self._say_evaluation(metrics)
+            self._say_evaluation(metrics, found.scores)
         self._hook("on_evaluate", evaluation=number, metrics=metrics)
         return self._verdict(number, metrics)
 
@@ -374,13 +377,16 @@ class Loop:
             self._warned = True
             self.journal.warn(f"{peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use")
 
-    def _say_evaluation(self, metrics: dict[str, float]) -> None:
+    def _say_evaluation(self, metrics: dict[str, float], scores: Scores) -> None:
         epoch = self.progress.step / self.steps_per_epoch
         self.journal.say(
             f"Epoch {epoch:.2f} | train_loss {metrics['train_loss']:.4f}"
             f" | eval_loss {metrics['eval_loss']:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}"
             f" | eval_accuracy {metrics['eval_accuracy']:.4f}"
         )
+        step = self.progress.step
+        if hint := self._sameness.hint(scores, step=step, last=step == self.total_steps):
+            self.journal.warn(hint)
 
     def _hook(self, name: str, **kwargs: Any) -> None:
         hooks.call(self.parts.callbacks, name, self, **kwargs)
