@@ -19,7 +19,7 @@ from search.finish.ensemble_record import EnsembleRecord
 from search.finish.evaluate import compare, evaluate
 from search.finish.export import export
 from search.finish.final import Final
-from search.finish.place import FinishPlace, PartFailed, Stopped
+from search.finish.place import FinishPlace, PartFailed, Stopped, alone
 from search.finish.record import key_of, read_record, write_record
 from search.finish.retrain import Recipe, begin, best_length, recipe, train
 from search.finish.stored import FINAL, read_stored
@@ -54,10 +54,11 @@ def finish(handle: StudyHandle, place: FinishPlace, *, trial: int | None = None)
         return None
     started = time.monotonic()
     try:
-        # Who names a trial has chosen: nothing is confirmed for it that was not before.
-        confirmation = confirm(handle, place) if trial is None else read_stored(place.study).confirmation
-        chosen = _chosen(handle, confirmation, trial=trial)
-        return _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
+        with alone(place):
+            # Who names a trial has chosen: nothing is confirmed for it that was not before.
+            confirmation = confirm(handle, place) if trial is None else read_stored(place.study).confirmation
+            chosen = _chosen(handle, confirmation, trial=trial)
+            return _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
     except Stopped:
         return _ended("interrupted", place, trial, None)
     except PartFailed as error:

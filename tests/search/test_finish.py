@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from search.engine.local import LocalEngine
 from search.finish.final import Final
 from search.finish.finish import finish
-from search.finish.place import FinishPlace
+from search.finish.place import FINISH_LOCK, FinishPlace
 from search.finish.stored import read_stored
 from search.finish.words import closing_lines, verdict
 from search.space import load_space
@@ -204,6 +205,18 @@ def test_confirming_runs_go_on_one_by_one(tmp_path: Path) -> None:
     stored = read_stored(bench.directory).confirmation
     assert stored is not None
     assert stored.chosen == 1
+
+
+def test_a_second_worker_waits_while_one_finishes_and_stops_when_asked(tmp_path: Path, sample: Path) -> None:
+    handle = study(tmp_path, sample)
+    watcher = Watcher(stop_at="waiting for it")
+    place = FinishPlace(tmp_path / "small", LocalEngine(), watcher)
+    place.study.mkdir(exist_ok=True)
+    with FileLock(place.study / FINISH_LOCK):
+        final = finish(handle, place)
+    assert final is not None
+    assert final.status == "interrupted"
+    assert watcher.lines == ["Another worker finishes this study; waiting for it"]
 
 
 def test_below_the_baseline_is_said_first() -> None:
