@@ -94,8 +94,10 @@ def test_a_trial_that_hangs_is_ended_tried_again_and_failed_in_the_end(bench: Be
 
 def test_a_trial_killed_while_memory_is_short_is_told_so(bench: Bench) -> None:
     job = partial(Scripted, values=(), after=end_by_signal)
+    # One failure ends it: for another trial there would never be memory.
+    text = ONE.replace("max_failures: 3", "max_failures: 1") + "limits: {retries: 0}\n"
     with pytest.raises(TooManyFailures):
-        bench.search(job, text=ONE + "limits: {retries: 0}\n", host=Full(10 * 2**20))
+        bench.search(job, text=text, host=Full(10 * 2**20))
     trial = bench.trials()[0]
     assert (trial.state, trial.user_attrs["cause"]) == (TrialState.FAIL, "host_memory")
     assert trial.user_attrs["error"].startswith("out of host memory (it held ")
