@@ -67,10 +67,23 @@ class Rates:
     why: str
 
 
-#: published ranges for fine-tuning BERT-base, and higher ones for what is smaller or untrained
+#: published ranges for fine-tuning BERT-base (Devlin et al. 2019, appendix A.3: 2e-5, 3e-5, 5e-5), and higher
+#: ones for what is smaller (the compact BERTs of Turc et al. 2019 were tuned over 3e-5 to 3e-4; ELECTRA-small
+#: is fine-tuned at 3e-4) or untrained
 PRETRAINED = Rates(5e-6, 1e-4, (2e-5, 3e-5, 5e-5), "the usual range for encoders of BERT-base's size")
 SMALL = Rates(5e-5, 5e-4, (1e-4, 2e-4), "a small encoder takes, and needs, higher rates than BERT-base")
 UNTRAINED = Rates(3e-4, 3e-3, (1e-3,), "an encoder trained from nothing needs higher rates")
+
+
+def rates_for(model: str) -> Rates:
+    """By the encoder's width, from its configuration alone.
+
+    Raises:
+        ModelError: the model's shape is known nowhere.
+    """
+    if model.startswith("builtin:"):
+        return UNTRAINED
+    return PRETRAINED if int(encoder_shape(model).hidden_size) >= BASE_WIDTH else SMALL
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ def draft_space(request: DraftRequest) -> Draft:
     Raises:
         DataError: a file cannot be read. ModelError: the model's shape is known nowhere.
     """
-    rates = _rates(request.model)
+    rates = rates_for(request.model)
     tokenizer, problem = _tokenizer(request.model)
     report = _check(request, with_tokenizer=tokenizer)
     train = report.files[0]
@@ -191,12 +204,6 @@ def _tokenizer(model: str) -> tuple[bool, str | None]:
     except ModelError as error:
         return False, str(error)
     return True, None
-
-
-def _rates(model: str) -> Rates:
-    if model.startswith("builtin:"):
-        return UNTRAINED
-    return PRETRAINED if int(encoder_shape(model).hidden_size) >= BASE_WIDTH else SMALL
 
 
 def _notes(report: DataReport, problem: str | None) -> Sequence[str]:

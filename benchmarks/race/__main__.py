@@ -28,9 +28,10 @@ from benchmarks.race.log import Course, Log
 from benchmarks.race.rules import Rules, Search
 from benchmarks.race.summary import show
 
-#: contender -> its module; ours first
+#: contender -> its module, and its search there if it is not called `search`; ours first
 CONTENDERS = {
     "cp-search": "cp_search",
+    "cp-search blind": "cp_search:search_blind",
     "hyperparam_search": "trainer_search",
     "optuna script": "plain_optuna",
     "ray asha": "ray_asha",
@@ -104,7 +105,7 @@ def _environment() -> dict[str, str]:
 
 
 def _directory(arguments: argparse.Namespace, name: str, seed: int) -> Path:
-    return Path(arguments.out) / f"seed-{seed}" / CONTENDERS[name]
+    return Path(arguments.out) / f"seed-{seed}" / name.replace(" ", "-")
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -119,9 +120,10 @@ def report(arguments: argparse.Namespace) -> None:
     show(results, targets=targets, seconds=arguments.minutes * 60)
 
 
-def contend(module: str, rules: Rules) -> None:
+def contend(contender: str, rules: Rules) -> None:
     """The child's side: one contender, once."""
-    search: Search = import_module(f"benchmarks.race.{module}").search
+    module, _, name = contender.partition(":")
+    search: Search = getattr(import_module(f"benchmarks.race.{module}"), name or "search")
     search(rules, Log(rules.log, started=rules.started))
 
 

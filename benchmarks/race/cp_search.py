@@ -1,4 +1,8 @@
-"""`cp-search run` with its defaults and a trial a core, on a space file that says what is raced over."""
+"""`cp-search run` with its defaults and a trial a core, on a space file that says what is raced over.
+
+The points it tries first are those that `cp-search init` writes for an encoder of this size (published ones,
+tuned on no rows of the race); `search_blind` goes without.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import yaml
 
 from benchmarks.race.log import Ended, Log
 from benchmarks.race.rules import EFFECTIVE_BATCH, EVALUATION, LEARNING_RATE, WARMUP, WEIGHT_DECAY, Rules
+from search.draft import rates_for
 
 _RULES = "CP_SEARCH_RACE"
 #: how `Loop` says a run ended -> the log's word
@@ -21,8 +26,17 @@ _ENDS: dict[str, Ended] = {"completed": "finished", "stopped": "pruned"}
 
 def search(rules: Rules, log: Log) -> None:
     """Run the command; its trials write the log themselves, through a callback."""
+    _run(rules, log, enqueue=_known_good(rules.model))
+
+
+def search_blind(rules: Rules, log: Log) -> None:
+    """The same without known points, as the peers search."""
+    _run(rules, log, enqueue=[])
+
+
+def _run(rules: Rules, log: Log, *, enqueue: list[dict[str, Any]]) -> None:
     space = Path(rules.out) / "race.yaml"
-    space.write_text(yaml.safe_dump(_space(rules)), encoding="utf-8")
+    space.write_text(yaml.safe_dump({**_space(rules), "enqueue": enqueue}), encoding="utf-8")
     studies = Path(rules.out) / "studies"
     options = ["--no-finish", "--n-trials", str(rules.trials), "--time", f"{round(rules.seconds)}s"]
     options += ["--jobs", str(rules.parallel), "--studies-dir", str(studies)]
@@ -57,6 +71,19 @@ def _space(rules: Rules) -> dict[str, Any]:
         "seed": rules.seed,
     }
     return {**space, "card": rules.card} if rules.card else space
+
+
+def _known_good(model: str) -> list[dict[str, Any]]:
+    """As in the file that `init` writes."""
+    return [
+        {
+            "training.learning_rate": rate,
+            "training.effective_batch_size": EFFECTIVE_BATCH[-1],
+            "training.weight_decay": 0.01,
+            "training.warmup_ratio": 0.1,
+        }
+        for rate in rates_for(model).good
+    ]
 
 
 def _floats(ends: tuple[float, float], *, log: bool = False) -> dict[str, Any]:
