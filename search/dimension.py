@@ -83,7 +83,9 @@ class Dimension:
 class _Form(Section):
     """What every kind of dimension has in the file."""
 
-    when: dict[str, Annotated[list[Choice], Field(min_length=1)]] | None = None
+    when: dict[str, Annotated[list[Choice], Field(min_length=1)]] | None = Field(
+        None, description="only where another dimension took one of these values: key path -> values"
+    )
 
     @field_validator("when", mode="before")
     @classmethod
@@ -95,26 +97,31 @@ class _Form(Section):
 
 class _FloatForm(_Form):
     type: Literal["float"]
-    low: float
-    high: float
-    log: bool = False
-    step: Annotated[float, Field(gt=0)] | None = None
+    low: float = Field(description="smallest value, included")
+    high: float = Field(description="greatest value, included")
+    log: bool = Field(False, description="drawn on a logarithmic scale")
+    step: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="only low, low + step, low + 2 step, …"
+    )
 
 
 class _IntForm(_Form):
     type: Literal["int"]
-    low: int
-    high: int
-    log: bool = False
-    step: Annotated[int, Field(ge=1)] | None = None
+    low: int = Field(description="smallest value, included")
+    high: int = Field(description="greatest value, included")
+    log: bool = Field(False, description="drawn on a logarithmic scale")
+    step: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="only low, low + step, low + 2 step, …"
+    )
 
 
 class _CategoricalForm(_Form):
     type: Literal["categorical"]
-    choices: list[Any] = Field(min_length=1)
+    choices: list[Any] = Field(min_length=1, description="the values")
 
 
-_FORMS: Mapping[str, type[_Form]] = {"float": _FloatForm, "int": _IntForm, "categorical": _CategoricalForm}
+#: type -> what its dimension may say
+FORMS: Mapping[str, type[_Form]] = {"float": _FloatForm, "int": _IntForm, "categorical": _CategoricalForm}
 
 
 def read_dimensions(document: Document) -> tuple[dict[str, Dimension], list[Problem]]:
@@ -140,10 +147,10 @@ class _Reading:
             self.problems.append(Problem(self.document.key_place(("search", key)), _no_such_key(key)))
             return None
         kind = raw.get("type") if isinstance(raw, dict) else None
-        if not isinstance(kind, str) or kind not in _FORMS:
+        if not isinstance(kind, str) or kind not in FORMS:
             self._refuse(key, ("type",), _kind_wanted(raw))
             return None
-        dimension = self._form(key, raw, form=_FORMS[kind])
+        dimension = self._form(key, raw, form=FORMS[kind])
         if dimension is not None:
             self._ranges(key, dimension)
             self._values(key, dimension)
@@ -333,7 +340,7 @@ def _kind_wanted(raw: Any) -> str:
         return "must be a mapping, for example {type: float, low: 0.0, high: 0.2}"
     if "type" not in raw:
         return "type is missing; write float, int or categorical"
-    kinds = list(_FORMS)
+    kinds = list(FORMS)
     near = did_you_mean(str(raw["type"]), kinds)
     return f"type must be one of {', '.join(kinds)}, not {show(raw['type'])}{near}"
 

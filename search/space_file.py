@@ -17,38 +17,41 @@ _FILE_NAME = re.compile(r"\w[\w.-]*")
 
 
 class CardChoice(Section):
-    """The card a study is meant for, as written; what it means is decided elsewhere."""
+    """The card a study is meant for."""
 
-    name: str | None = Field(None, min_length=1)
-    memory: str | None = Field(None, min_length=1)
-    context: str | None = Field(None, min_length=1)
-    virtual: bool = False
+    name: str | None = Field(
+        None, min_length=1, description="a known card (`cp-search fit --help`) or any name"
+    )
+    memory: str | None = Field(None, min_length=1, description="its size, as in 4GiB; null: the known card's")
+    context: str | None = Field(
+        None, min_length=1, description="what CUDA itself takes of it; null: measured where there is a GPU"
+    )
+    virtual: bool = Field(False, description="train under a card of this size that is played on the CPU")
 
 
 class SampleChoice(Section):
     """The data is a synthetic sample, which may be generated if it is missing."""
 
-    rows: int = Field(3000, ge=10)
-    seed: int = Field(42, ge=0)
+    rows: int = Field(3000, ge=10, description="rows in all three files together")
+    seed: int = Field(42, ge=0, description="of the generator")
 
 
 class Component(Section):
     """A sampler or pruner of Optuna by name, with its arguments."""
 
-    name: Name
-    args: dict[str, Any] = Field(default_factory=dict)
+    name: Name = Field(description="a class of optuna.samplers or optuna.pruners")
+    args: dict[str, Any] = Field(default_factory=dict, description="what its constructor is given")
 
 
 class Budget(Section):
-    """When a study is done; of several limits the first that is reached. `time_s` is written `time`.
+    """When a study is done; of several limits the first that is reached."""
 
-    target: a value of the metric that is good enough. patience: measured trials after the best one.
-    """
-
-    trials: int | None = Field(None, ge=1)
-    time_s: float | None = Field(None, alias="time")
-    target: float | None = Field(None, gt=0, le=1)
-    patience: int | None = Field(None, ge=1)
+    trials: int | None = Field(None, ge=1, description="trials that completed or were pruned")
+    time_s: float | None = Field(
+        None, alias="time", description="a duration in all, as in 90s, 30m, 2h or 1h30m"
+    )
+    target: float | None = Field(None, gt=0, le=1, description="a value of the metric that is good enough")
+    patience: int | None = Field(None, ge=1, description="measured trials since the best one")
 
     @field_validator("time_s", mode="before")
     @classmethod
@@ -57,15 +60,19 @@ class Budget(Section):
 
 
 class Limits(Section):
-    """What one trial may take. `trial_timeout` and `stall_timeout` are durations; null: no limit.
+    """What one trial may take; null: no limit."""
 
-    trial_timeout: of all its attempts together. stall_timeout: without a step or a word. retries: how often a
-    trial whose process died goes on without having come further.
-    """
-
-    trial_timeout_s: float | None = Field(None, alias="trial_timeout")
-    stall_timeout_s: float | None = Field(3600.0, alias="stall_timeout")
-    retries: int = Field(3, ge=0)
+    trial_timeout_s: float | None = Field(
+        None, alias="trial_timeout", description="a duration, as in 2h: of all attempts of a trial together"
+    )
+    stall_timeout_s: float | None = Field(
+        3600.0,
+        alias="stall_timeout",
+        description="a duration without a step or a word, as in 10m; the default is 1h",
+    )
+    retries: int = Field(
+        3, ge=0, description="how often a trial whose process died goes on without having come further"
+    )
 
     @field_validator("trial_timeout_s", "stall_timeout_s", mode="before")
     @classmethod
@@ -74,22 +81,30 @@ class Limits(Section):
 
 
 class Confirm(Section):
-    """The `top_k` best trials are trained again on `seeds` seeds that the search has not seen."""
+    """The best trials are trained again on seeds that the search has not seen."""
 
-    top_k: int = Field(3, ge=1)
-    seeds: int = Field(3, ge=1)
+    top_k: int = Field(3, ge=1, description="trials that are trained again")
+    seeds: int = Field(3, ge=1, description="seeds for each of them")
 
 
 class Finish(Section):
-    """What follows the search. `set` is said in key paths; `confirm: off` trusts the search's best value."""
+    """What follows the search; without confirming, the search's best value is trusted."""
 
-    retrain: bool = True
-    template: Name = "production"
-    set: dict[str, Any] = Field(default_factory=dict)
-    confirm: Confirm | None = None
-    retrain_on: Literal["train", "train+val"] = "train"
-    decide: bool = True
-    ensemble: int | None = Field(None, ge=2)
+    retrain: bool = Field(True, description="train the best once more, and export it")
+    template: Name = Field(
+        "production", description="the template it is trained with, under the searched values"
+    )
+    set: dict[str, Any] = Field(default_factory=dict, description="key path -> value, over the template")
+    confirm: Confirm | None = Field(None, description="`on`, `off`, or how many trials and seeds")
+    retrain_on: Literal["train", "train+val"] = Field(
+        "train", description="rows the final model is trained on"
+    )
+    decide: bool = Field(
+        True, description="fit thresholds and a temperature on validation, kept if they help"
+    )
+    ensemble: int | None = Field(
+        None, ge=2, description="average so many confirmed members, kept if that beats the best single one"
+    )
 
     @field_validator("confirm", mode="before")
     @classmethod
@@ -127,23 +142,33 @@ class Finish(Section):
 class SpaceFile(Section):
     """Every key of a space file."""
 
-    name: str | None = None
-    base: Name
-    set: dict[str, Any] = Field(default_factory=dict)
-    card: CardChoice | None = None
-    sample: SampleChoice | None = None
+    name: str | None = Field(None, description="of the study; null: the file's own")
+    base: Name = Field(description="a template's name, or a configuration file: what every trial starts from")
+    set: dict[str, Any] = Field(default_factory=dict, description="key path -> value: fixed over the base")
+    card: CardChoice | None = Field(
+        None, description='what memory is planned for; also in a word, as in "rtx3050 4GiB"'
+    )
+    sample: SampleChoice | None = Field(
+        None, description="the data files are a synthetic sample, generated if they are missing"
+    )
     # Read by `dimension`, which says more of what is wrong than a type could.
-    search: Any = None
-    enqueue: list[dict[str, Any]] = Field(default_factory=list)
-    sampler: Component = Component(name="TPESampler")
-    pruner: Component = Component(name="MedianPruner")
-    budget: Budget = Budget()
-    limits: Limits = Limits()
-    repeats: int = Field(1, ge=1)
-    keep: Literal["records", "all"] = "records"
-    finish: Finish = Finish()
-    max_failures: int = Field(3, ge=1)
-    seed: int = Field(42, ge=0, lt=2**32)
+    search: Any = Field(None, description="required: key path -> dimension")
+    enqueue: list[dict[str, Any]] = Field(
+        default_factory=list, description="points that are tried first: key path -> value"
+    )
+    sampler: Component = Field(Component(name="TPESampler"), description="also by its name alone")
+    pruner: Component = Field(Component(name="MedianPruner"), description="also by its name alone")
+    budget: Budget = Field(Budget(), description="when the search is over: the first limit that is reached")
+    limits: Limits = Field(Limits(), description="what one trial may take")
+    repeats: int = Field(1, ge=1, description="how often the same configuration may be trained")
+    keep: Literal["records", "all"] = Field(
+        "records", description="of a trial that is over: its records, or also its weights"
+    )
+    finish: Finish = Field(Finish(), description="what follows the search")
+    max_failures: int = Field(3, ge=1, description="failed trials in a row that end the study")
+    seed: int = Field(
+        42, ge=0, lt=2**32, description="of the sampler; each trial's own follows from its number"
+    )
 
     @field_validator("name")
     @classmethod

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from trainer.config.loader import parse_setting as parse_setting
     from trainer.config.loader import resolve as resolve
     from trainer.config.loader import template_layer as template_layer
+    from trainer.config.reference import key_table as key_table
     from trainer.config.schema import Config as Config
     from trainer.config.schema import Name as Name
     from trainer.config.schema import Section as Section
@@ -180,6 +181,7 @@ _HOMES = {
         "resolve",
         "template_layer",
     ],
+    "trainer.config.reference": ["key_table"],
     "trainer.config.schema": ["Config", "Name", "Section", "key_paths"],
     "trainer.config.templates": ["bundled_directory", "bundled_names", "template_names"],
     "trainer.config.wording": ["did_you_mean", "explain", "show"],

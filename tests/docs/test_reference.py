@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from search.reference import EXAMPLE
+from search.reference import reference as space_reference
+from search.space import load_space
+from search.space_file import Budget, CardChoice, Component, Confirm, Finish, Limits, SpaceFile
 from tests.conftest import ROOT
+from trainer import Section
 from trainer.config.reference import reference
 from trainer.config.schema import key_paths
 
@@ -17,3 +26,24 @@ def test_every_key_stands_on_the_page_with_its_meaning() -> None:
     for path, field in key_paths().items():
         assert f"| `{path.partition('.')[2]}` |" in page
         assert field.description, f"{path} has no description"
+
+
+def test_the_space_page_is_what_the_schema_says() -> None:
+    page = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
+    assert page == space_reference(), "run: python -m search.reference"
+
+
+@pytest.mark.parametrize("section", [SpaceFile, Budget, CardChoice, Component, Confirm, Finish, Limits])
+def test_every_key_of_a_space_is_described(section: type[Section]) -> None:
+    page = space_reference()
+    for key, field in section.model_fields.items():
+        assert f"| `{field.alias or key}` |" in page
+        assert field.description, f"{section.__name__}.{key} has no description"
+
+
+def test_the_example_of_the_space_page_loads(tmp_path: Path) -> None:
+    path = tmp_path / "friday.yaml"
+    path.write_text(EXAMPLE, encoding="utf-8")
+    space = load_space(str(path))
+    assert space.budget.patience == 10
+    assert set(space.enqueue[0]) < set(space.search)

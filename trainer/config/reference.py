@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -22,7 +23,14 @@ Every key of every section, with its type, default and meaning. This page is wri
 What decides over what: template, then `--config` file, then flags and `--set section.key=value`; later wins.
 `cp-search train --dry-run` prints every value with the place it came from.
 """
-_WORDS = {bool: "true / false", int: "whole number", float: "number", str: "text", NoneType: "null"}
+_WORDS: dict[Any, str] = {
+    bool: "true / false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    NoneType: "null",
+    Any: "value",
+}
 _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 
 
@@ -32,24 +40,33 @@ def reference() -> str:
     return "\n".join([_HEADER, *sections, _aliases()])
 
 
+def key_table(fields: Mapping[str, FieldInfo]) -> str:
+    """A table in Markdown of keys with their type, default and description."""
+    head = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    return "\n".join([*head, *(_row(key, field) for key, field in fields.items()), ""])
+
+
 def _section(name: str) -> str:
-    rows = [
-        _row(path.partition(".")[2], field)
-        for path, field in key_paths().items()
-        if path.partition(".")[0] == name
-    ]
+    inner = {
+        path.partition(".")[2]: field for path, field in key_paths().items() if path.partition(".")[0] == name
+    }
     outer = Config.model_fields[name].annotation
     words = (outer.__doc__ or "").strip().splitlines()[0]
-    head = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([f"## {name}", "", words, "", *head, *rows, ""])
+    return "\n".join([f"## {name}", "", words, "", key_table(inner)])
 
 
 def _row(key: str, field: FieldInfo) -> str:
-    default = "required" if field.is_required() else show(field.get_default(call_default_factory=True))
+    default = "required" if field.is_required() else f"`{_shown(field)}`"
     limits = _limits(field)
     kind = _kind(field.annotation) + (f", {limits}" if limits else "")
-    cells = (f"`{key}`", kind, f"`{default}`", field.description or "")
+    cells = (f"`{key}`", kind, default, field.description or "")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _shown(field: FieldInfo) -> str:
+    """A default as a file would say it, in as few words."""
+    default = field.get_default(call_default_factory=True)
+    return show(default.model_dump(exclude_defaults=True) if isinstance(default, Section) else default)
 
 
 def _limits(field: FieldInfo) -> str:
@@ -74,16 +91,22 @@ def _kind(annotation: Any) -> str:
     if origin is Annotated:
         return _kind(arguments[0])
     if origin in (Union, UnionType):
-        return " or ".join(map(_kind, arguments))
+        return " or ".join(dict.fromkeys(map(_kind, arguments)))
     if origin is Literal:
         return " / ".join(map(str, arguments))
     if origin is list:
-        return f"list of {_kind(arguments[0])}"
+        return f"list of {_many(arguments[0])}"
     if origin is dict:
         return f"{_kind(arguments[0])} → {_kind(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return "{" + ", ".join(annotation.model_fields) + "}"
+        return "{" + ", ".join(field.alias or key for key, field in annotation.model_fields.items()) + "}"
     return _WORDS.get(annotation, str(annotation))
+
+
+def _many(annotation: Any) -> str:
+    """The kind of a list's items; of several kinds, in a word."""
+    several = get_origin(annotation) in (Union, UnionType)
+    return "values" if several or annotation is Any else _kind(annotation)
 
 
 def _aliases() -> str:
