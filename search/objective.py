@@ -17,6 +17,7 @@ from optuna.distributions import (
 )
 
 from search.dimension import Dimension, applies
+from search.gathering import together
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -28,12 +29,13 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
     """Key path -> value for every dimension whose `when` holds; the trial is asked for no other."""
     values: dict[str, Any] = {}
     begun = trial.params
-    for key in in_order(space.search):
-        dimension = space.search[key]
-        if applies(dimension, values):
-            if key in begun:
-                _draw_again(trial, key, distribution(dimension))
-            values[key] = value_of(dimension, _ask(trial, key, distribution(dimension)))
+    with together(trial.storage):
+        for key in in_order(space.search):
+            dimension = space.search[key]
+            if applies(dimension, values):
+                if key in begun:
+                    _draw_again(trial, key, distribution(dimension))
+                values[key] = value_of(dimension, _ask(trial, key, distribution(dimension)))
     return values
 
 

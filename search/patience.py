@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError, Update
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from search.relay import Call, RelayStorage, Transactional
 
 #: what no waiting mends, in the words of PostgreSQL and MySQL
 _LASTING = ("authentication failed", "access denied", "does not exist", "permission denied", "no space left")
@@ -48,58 +50,39 @@ class Patience:
             wait_s = min(2 * wait_s, self.longest_s)
 
 
-def _patient(name: str) -> Callable[..., Any]:
-    """The method `name` of a storage, called again while the storage is away."""
-
-    def call(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        method = getattr(self.inner, name)
-        try:
-            return method(*args, **kwargs)
-        except faults() as error:
-            if not is_passing(error):
-                raise
-            return self.again(lambda: method(*args, **kwargs), error)
-
-    return call
-
-
-class PatientStorage(BaseStorage):
+class PatientStorage(RelayStorage):
     """`inner`, whose calls are repeated while it is away; anything else it raises passes through.
 
     Used from several threads, as a worker beats while it waits for a child.
     """
 
     def __init__(self, inner: BaseStorage, patience: Patience) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._patience = patience
         self._away = threading.Event()
 
-    delete_study = _patient("delete_study")
-    set_study_user_attr = _patient("set_study_user_attr")
-    set_study_system_attr = _patient("set_study_system_attr")
-    get_study_id_from_name = _patient("get_study_id_from_name")
-    get_study_name_from_id = _patient("get_study_name_from_id")
-    get_study_directions = _patient("get_study_directions")
-    get_study_user_attrs = _patient("get_study_user_attrs")
-    get_study_system_attrs = _patient("get_study_system_attrs")
-    get_all_studies = _patient("get_all_studies")
-    create_new_trial = _patient("create_new_trial")
-    set_trial_param = _patient("set_trial_param")
-    get_trial_id_from_study_id_trial_number = _patient("get_trial_id_from_study_id_trial_number")
-    set_trial_intermediate_value = _patient("set_trial_intermediate_value")
-    set_trial_user_attr = _patient("set_trial_user_attr")
-    set_trial_system_attr = _patient("set_trial_system_attr")
-    get_trial = _patient("get_trial")
-    get_all_trials = _patient("get_all_trials")
-    get_best_trial = _patient("get_best_trial")
-    _create_new_study = _patient("create_new_study")
-    _set_trial_state_values = _patient("set_trial_state_values")
+    def relay(self, call: Call) -> Any:
+        """Make a call on `inner`, again while that is away."""
+        return self._patiently(lambda: call.to(self.inner))
+
+    def write_together(self, calls: Sequence[Call]) -> Any:
+        """As `RelayStorage`. In a transaction they are all written, heard of or not."""
+        inner = self.inner
+        if not isinstance(inner, Transactional):
+            return [call.to(self) for call in calls][-1]
+        before = self._losses
+        try:
+            return self._patiently(lambda: inner.write_together(calls))
+        except UpdateFinishedTrialError:
+            if not self._was_told(calls[-1], before):
+                raise
+            return True
 
     def create_new_study(self, directions: Any, study_name: str | None = None) -> int:
         """As `BaseStorage`. Made, but not heard of, before the storage went away: it is the study."""
         before = self._losses
         try:
-            made: int = self._create_new_study(directions, study_name)
+            made: int = super().create_new_study(directions, study_name)
         except DuplicatedStudyError:
             if study_name is None or before == self._losses:
                 raise
@@ -108,16 +91,33 @@ class PatientStorage(BaseStorage):
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
         """As `BaseStorage`. Told, but not heard of, before the storage went away: it is told."""
+        call = Call("set_trial_state_values", (trial_id,), {"state": state, "values": values})
         before = self._losses
         try:
-            changed: bool = self._set_trial_state_values(trial_id, state=state, values=values)
+            changed: bool = self.relay(call)
         except UpdateFinishedTrialError:
-            if before == self._losses or self.get_trial(trial_id).state != state:
+            if not self._was_told(call, before):
                 raise
             return True
         return changed
 
+    def _was_told(self, call: Call, losses_before: int) -> bool:
+        """Was the state that `call` sets stored already, by a call that was not heard of?"""
+        if losses_before == self._losses or call.method != "set_trial_state_values":
+            return False
+        state: TrialState = call.kwargs["state"]
+        stored: TrialState = self.get_trial(call.args[0]).state
+        return stored == state
+
     _losses = 0
+
+    def _patiently(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except faults() as error:
+            if not is_passing(error):
+                raise
+            return self.again(call, error)
 
     def again(self, call: Callable[[], Any], error: Exception) -> Any:
         """`call` until it goes through. Raises the last error when the patience is at its end."""

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, _CachedStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from search.database import DatabaseStorage
+from search.gathering import GatheringStorage
 from search.patience import Patience, PatientStorage, faults, first_line
 from trainer import StorageFault, UserError
 
@@ -51,7 +53,9 @@ def open_storage(
         raise UserError(
             f"{masked(storage_url)} needs a driver that is not installed: {error}{remedy}"
         ) from error
-    return storage if is_local(storage_url) else PatientStorage(storage, Patience(say or _unheard))
+    if not is_local(storage_url):
+        storage = PatientStorage(storage, Patience(say or _unheard))
+    return GatheringStorage(storage)
 
 
 def open_existing(storage_url: str) -> BaseStorage:
@@ -83,8 +87,7 @@ def is_local(storage_url: str) -> bool:
 
 def _database(url: URL, *, create: bool) -> BaseStorage:
     if url.get_backend_name() == "sqlite":
-        # The rollback journal stays: WAL would be quicker by milliseconds a trial, and does not
-        # work on network and WSL drives.
+        # The rollback journal stays, see docs/decisions/0035-fewer-transactions.md.
         settings: dict[str, Any] = {"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
     else:
         settings = {"pool_pre_ping": True}
@@ -95,8 +98,7 @@ def _database(url: URL, *, create: bool) -> BaseStorage:
         engine_kwargs=settings,
         skip_table_creation=not create,
     )
-    # What `optuna.load_study` does to one that is not wrapped already.
-    return _CachedStorage(storage)
+    return DatabaseStorage(storage)
 
 
 def _grpc_storage(url: URL) -> BaseStorage:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.gathering import together
 from search.verdict import repeat
 
 if TYPE_CHECKING:
@@ -17,20 +18,25 @@ if TYPE_CHECKING:
 REPEAT = "repeat"
 
 
-def tell(handle: StudyHandle, trial: Trial, verdict: Verdict) -> None:
-    """Write a verdict into the study: reports, constraints, few and short attributes, then the state."""
-    # One trial is read, not all of them: the cost of telling must not grow with the study.
-    stored = handle.study._storage.get_trial(trial._trial_id)
-    for step, value in verdict.intermediate.items():
-        if step not in stored.intermediate_values:
-            trial.report(value, step)
-    for key, violation in verdict.constraints.items():
-        # A worker that died while telling may have set it; the first value of a key stays.
-        if key not in stored.constraints:
-            trial.set_constraint(key, violation)
-    for key, value in verdict.attributes().items():
-        trial.set_user_attr(key, value)
-    handle.study.tell(trial, verdict.value, state=verdict.state)
+def tell(handle: StudyHandle, trial: Trial, verdict: Verdict) -> FrozenTrial:
+    """Write a verdict into the study: reports, constraints, few and short attributes, the state.
+
+    It is stored as a whole, where the storage can do that. The trial as it is stored then.
+    """
+    storage = handle.study._storage
+    with together(storage):
+        # One trial is read, not all of them: the cost of telling must not grow with the study.
+        stored = storage.get_trial(trial._trial_id)
+        for step, value in verdict.intermediate.items():
+            if step not in stored.intermediate_values:
+                trial.report(value, step)
+        for key, violation in verdict.constraints.items():
+            # A worker that died while telling may have set it; the first value of a key stays.
+            if key not in stored.constraints:
+                trial.set_constraint(key, violation)
+        for key, value in verdict.attributes().items():
+            trial.set_user_attr(key, value)
+        return handle.study.tell(trial, verdict.value, state=verdict.state)
 
 
 def count_states(handle: StudyHandle) -> dict[str, int]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from optuna.exceptions import StorageInternalError
-from optuna.storages import InMemoryStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
+from search.gathering import GatheringStorage, together
 from search.patience import Patience, PatientStorage
+from search.relay import Call
 
 
 class ServerGone(Exception):
@@ -50,6 +53,13 @@ class Flaky(InMemoryStorage):
         self._reply(super().set_trial_user_attr(*args, **kwargs))
 
 
+class FlakyTransactions(Flaky):
+    """One whose reply to a whole transaction is lost."""
+
+    def write_together(self, calls: Sequence[Call]) -> Any:
+        return self._reply([call.to(self) for call in calls][-1])
+
+
 @dataclass
 class Time:
     now: float = 0.0
@@ -77,7 +87,7 @@ def storage(flaky: Flaky, time: Time) -> PatientStorage:
     return PatientStorage(flaky, time.patience())
 
 
-def trial_in(storage: PatientStorage) -> int:
+def trial_in(storage: BaseStorage) -> int:
     study = storage.create_new_study([StudyDirection.MAXIMIZE], "one")
     made: int = storage.create_new_trial(study)
     return made
@@ -130,6 +140,30 @@ def test_a_trial_told_before_the_reply_was_lost_is_told(flaky: Flaky, storage: P
     flaky.errors = [lost()]
     assert storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
     assert storage.get_trial(trial).value == 0.5
+
+
+def test_a_trial_told_in_a_transaction_before_the_reply_was_lost_is_told(time: Time) -> None:
+    flaky = FlakyTransactions()
+    storage = GatheringStorage(PatientStorage(flaky, time.patience()))
+    trial = trial_in(storage)
+    with together(storage):
+        storage.set_trial_user_attr(trial, "seconds", 1.0)
+        flaky.errors = [lost()]
+        assert storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
+    assert storage.get_trial(trial).value == 0.5
+    assert storage.get_trial(trial).user_attrs == {"seconds": 1.0}
+
+
+def test_what_is_gathered_for_a_storage_without_transactions_is_waited_for_call_by_call(time: Time) -> None:
+    flaky = Flaky()
+    storage = GatheringStorage(PatientStorage(flaky, time.patience()))
+    trial = trial_in(storage)
+    flaky.errors = [lost(), lost()]
+    with together(storage):
+        storage.set_trial_user_attr(trial, "seconds", 1.0)
+        assert storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
+    assert storage.get_trial(trial).user_attrs == {"seconds": 1.0}
+    assert len(time.lines) == 2
 
 
 def test_a_study_made_before_the_reply_was_lost_is_the_study(flaky: Flaky, storage: PatientStorage) -> None:
