@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from trainer.ensemble import export_ensemble as export_ensemble
     from trainer.ensemble import export_run as export_run
     from trainer.ensemble import open_predictor as open_predictor
+    from trainer.errors import CardTooSmall as CardTooSmall
     from trainer.errors import ConfigError as ConfigError
     from trainer.errors import CpSearchError as CpSearchError
     from trainer.errors import DataError as DataError
@@ -139,6 +140,7 @@ if TYPE_CHECKING:
     from trainer.room import Room as Room
     from trainer.room import plan_rooms as plan_rooms
     from trainer.runner import run as run
+    from trainer.site import Site as Site
     from trainer.threshold import Threshold as Threshold
     from trainer.threshold import parse_thresholds as parse_thresholds
     from trainer.unheeded import unheeded_settings as unheeded_settings
@@ -201,6 +203,7 @@ _HOMES = {
     "trainer.delivery": ["copy_export", "push_export", "require_hub"],
     "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "export_run", "open_predictor"],
     "trainer.errors": [
+        "CardTooSmall",
         "ConfigError",
         "CpSearchError",
         "DataError",
@@ -228,6 +231,7 @@ _HOMES = {
     "trainer.predict": ["Predictor"],
     "trainer.room": ["Room", "plan_rooms"],
     "trainer.runner": ["run"],
+    "trainer.site": ["Site"],
     "trainer.threshold": ["Threshold", "parse_thresholds"],
     "trainer.unheeded": ["unheeded_settings"],
 }

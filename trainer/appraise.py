@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
@@ -31,10 +31,9 @@ from trainer.experiment import Experiment, load_run_config
 from trainer.export import ExportDiffers, load_final, tasks_of
 from trainer.files import write_whole
 from trainer.metrics import score
+from trainer.site import Site
 from trainer.step import Precision
 
-#: rows × longest text of one forward pass without gradients
-TOKEN_BUDGET = 4096
 #: two probabilities this near are a tie, which the order of floating-point sums may decide
 NEAR_TIE = 1e-4
 
@@ -80,25 +79,25 @@ class Reloaded:
     difference: float
 
 
-def appraise_rule(run_directory: Path, *, path: Path, seed: int) -> Rule:
+def appraise_rule(run_directory: Path, *, path: Path, seed: int, site: Site | None = None) -> Rule:
     """The decision rule of a run, fitted on the validation rows in `path`, kept where it helps out of fold.
 
     Raises:
         UserError: no finished run, or the rows cannot be read.
     """
     tasks, rows = _labelled_rows(run_directory, path)
-    logits_NC = _logits(run_directory, tasks, rows)
+    logits_NC = _logits(run_directory, tasks, rows, site or Site())
     return fit_rule(logits_NC, rows.labels_NT, tasks=tasks, seed=seed)
 
 
-def judge_rows(members: Sequence[Ruled], *, path: Path) -> Judged:
+def judge_rows(members: Sequence[Ruled], *, path: Path, site: Site | None = None) -> Judged:
     """The answers of a model to the rows of `path`.
 
     Raises:
         UserError: no finished run, or the rows cannot be read.
     """
     tasks, rows = _labelled_rows(Path(members[0].run_directory), path)
-    found = [_answers(member, tasks, rows) for member in members]
+    found = _answers(members, tasks, rows, site or Site())
     return Judged(tasks, rows, _mean(found))
 
 
@@ -107,14 +106,14 @@ def appraise_answers(judged: Judged) -> Assessment:
     return assess(judged.rows, judged.answers, tasks=judged.tasks)
 
 
-def appraise_together(members: Sequence[Ruled], *, path: Path) -> Together:
+def appraise_together(members: Sequence[Ruled], *, path: Path, site: Site | None = None) -> Together:
     """Whether averaging beats the best single member on the validation rows in `path`.
 
     Raises:
         UserError: no finished run, or the rows cannot be read.
     """
     tasks, rows = _labelled_rows(Path(members[0].run_directory), path)
-    found = [_answers(member, tasks, rows) for member in members]
+    found = _answers(members, tasks, rows, site or Site())
     together = _mean(found)
     scores = [score(one.labels_NT, rows.labels_NT, tasks=tasks).f1_macro for one in found]
     best = found[int(np.argmax(scores))]
@@ -149,7 +148,9 @@ def appraise_baseline(config: Config, ours: Answers, *, chosen_on_val: bool = Tr
     )
 
 
-def require_same(directory: Path, *, path: Path, expected: Answers, run_directory: Path) -> Reloaded:
+def require_same(
+    directory: Path, *, path: Path, expected: Answers, run_directory: Path, site: Site | None = None
+) -> Reloaded:
     """Load the export in `directory` and hold what it says of `path`'s rows against what was evaluated.
 
     run_directory: of the run it was made from, for the weights of its tasks.
@@ -157,7 +158,7 @@ def require_same(directory: Path, *, path: Path, expected: Answers, run_director
     Raises:
         ExportDiffers: a probability is another, by more than `NEAR_TIE`. UserError: it cannot be loaded.
     """
-    predictor = open_predictor(directory)
+    predictor = open_predictor(directory, site=site)
     table = read_table(path)
     probabilities = predictor.probabilities(table.texts)
     tasks = tasks_of(run_directory)
@@ -209,9 +210,12 @@ def _mean(found: Sequence[Answers]) -> Answers:
     return answers_of([np.mean(part, axis=0) for part in parts])
 
 
-def _answers(member: Ruled, tasks: tuple[Task, ...], rows: Rows) -> Answers:
-    logits_NC = _logits(Path(member.run_directory), tasks, rows)
-    return answers(logits_NC, member.rule or plain_rule(tasks))
+def _answers(members: Sequence[Ruled], tasks: tuple[Task, ...], rows: Rows, site: Site) -> list[Answers]:
+    """Of each member, one after the other, so that the card never holds two."""
+    return [
+        answers(_logits(Path(one.run_directory), tasks, rows, site), one.rule or plain_rule(tasks))
+        for one in members
+    ]
 
 
 def _labelled_rows(run_directory: Path, path: Path) -> tuple[tuple[Task, ...], Rows]:
@@ -220,18 +224,18 @@ def _labelled_rows(run_directory: Path, path: Path) -> tuple[tuple[Task, ...], R
     return tasks, Rows(table, label_matrix(table, tasks=tasks))
 
 
-def _logits(run_directory: Path, tasks: Sequence[Task], rows: Rows) -> NDArray[np.float32]:
-    """Float32, as the export computes them, on the GPU if there is one."""
+def _logits(run_directory: Path, tasks: Sequence[Task], rows: Rows, site: Site) -> NDArray[np.float32]:
+    """Float32, as the export computes them, on the card of `site`."""
     experiment = Experiment(run_directory, load_run_config(run_directory))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = str(run_directory)
     config = experiment.config
     tokenizer = AutoTokenizer.from_pretrained(experiment.tokenizer)
     found: NDArray[np.float32] = infer(
-        load_final(experiment, tasks).to(device),
+        site.adopt(load_final(experiment, tasks), name=name),
         tokenised(rows, tokenizer=tokenizer, cache_dir=cache_directory(config)),
         max_length=config.model.max_sequence_length,
-        token_budget=TOKEN_BUDGET,
-        precision=Precision(device.type, None),
+        precision=Precision(site.card.device.type),
+        over=partial(site.over, name=name),
     ).numpy()
     return found
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import ModelError, UserError
+from trainer.errors import CardTooSmall, ModelError, UserError
 from trainer.experiment import load_run_config
 from trainer.export import TOLERANCE, ExportDiffers, Exported, ExportExtras, export_model, require_replaceable
 from trainer.files import write_json, write_text
 from trainer.predict import FACTS, Predictor, Probabilities, Progress, predictions
+from trainer.site import Site
 from trainer.threshold import Threshold
 
 #: how members become one, by the name that stands in `cp_search.json`
@@ -40,20 +41,30 @@ probable class is the answer. Each member's directory loads with plain transform
 
 
 class EnsemblePredictor:
-    """All members of an exported ensemble in memory; the interface is `Predictor`'s.
+    """All members of an exported ensemble; the interface is `Predictor`'s.
+
+    They stay on the card of `site` together; one that cannot hold them all takes them one after the other.
 
     Raises:
         ModelError: `directory` holds no ensemble, or a member that cannot be loaded.
+        CardTooSmall: not even one of them fits.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, site: Site | None = None) -> None:
         facts = _facts(directory)
         if facts.get("rule") != RULE:
             raise ModelError(
                 f"{directory} is no ensemble that this version knows: rule {facts.get('rule')!r}"
             )
-        self._members = [Predictor(directory / name) for name in facts["members"]]
-        self.tasks = self._members[0].tasks
+        self._directories = [directory / name for name in facts["members"]]
+        self._site = site or Site()
+        self._members: list[Predictor] = []
+        try:
+            for one in self._directories:
+                self._members.append(self._open(one))
+        except CardTooSmall:
+            self._members.clear()
+        self.tasks: Mapping[str, list[str]] = facts["tasks"]
 
     def predict(
         self, texts: Sequence[str], *, thresholds: Sequence[Threshold] = (), progress: Progress | None = None
@@ -64,12 +75,27 @@ class EnsemblePredictor:
 
     def probabilities(self, texts: Sequence[str], *, progress: Progress | None = None) -> Probabilities:
         """Task -> mean over the members [N, C], a row for each text in order."""
-        return mean([member.probabilities(texts, progress=progress) for member in self._members])
+        try:
+            found = [member.probabilities(texts, progress=progress) for member in self._members]
+        except CardTooSmall:
+            self._members.clear()
+        if not self._members:
+            self._site.say("The card cannot hold all members at once: one after the other")
+            found = [self._open(one).probabilities(texts, progress=progress) for one in self._directories]
+        return mean(found)
+
+    def _open(self, directory: Path) -> Predictor:
+        return Predictor(directory, site=self._site)
 
 
-def open_predictor(directory: Path) -> Predictor | EnsemblePredictor:
-    """The exported model or ensemble in `directory`. Raises `ModelError` if there is neither."""
-    return EnsemblePredictor(directory) if "members" in _facts(directory) else Predictor(directory)
+def open_predictor(directory: Path, *, site: Site | None = None) -> Predictor | EnsemblePredictor:
+    """The exported model or ensemble in `directory`, on the card of `site` (None: the GPU if there is one).
+
+    Raises:
+        ModelError: there is neither. CardTooSmall: it does not fit.
+    """
+    kind = EnsemblePredictor if "members" in _facts(directory) else Predictor
+    return kind(directory, site=site)
 
 
 def mean(members: Sequence[Probabilities]) -> Probabilities:
@@ -94,13 +120,13 @@ def export_ensemble(
     *,
     to: Path,
     texts: Sequence[str],
-    facts: Mapping[str, Any] | None = None,
     extras: Sequence[ExportExtras | None] = (),
+    site: Site | None = None,
 ) -> Exported:
     """Write the final models of `runs` to `to` as one model, and load it back.
 
-    texts: real texts on which each member, and the whole, must say what was trained. facts: anything else
-    that `cp_search.json` should hold. extras: each member's rule and what its card says.
+    texts: real texts on which each member, and the whole, must say what was trained. extras: each
+    member's rule and what its card says. site: the card that what is loaded back computes on.
 
     Raises:
         UserError: fewer than two runs, runs of different tasks, or one that cannot be exported.
@@ -118,9 +144,9 @@ def export_ensemble(
         for run, name, one in zip(runs, names, extras or [None for _ in runs], strict=True)
     ]
     tasks = _shared_tasks(runs, [_facts(member.directory)["tasks"] for member in members])
-    write_json(building / FACTS, {"tasks": tasks, "members": names, "rule": RULE, **(facts or {})})
+    write_json(building / FACTS, {"tasks": tasks, "members": names, "rule": RULE})
     write_text(building / "README.md", _card(tasks, names))
-    _require_mean(building, names=names, texts=texts)
+    _require_mean(building, names=names, texts=texts, site=site or Site())
     shutil.rmtree(to, ignore_errors=True)
     building.replace(to)
     return Exported(to, max(member.largest_difference for member in members), len(texts))
@@ -140,9 +166,9 @@ def _show(tasks: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{task} ({', '.join(classes)})" for task, classes in tasks.items())
 
 
-def _require_mean(directory: Path, *, names: Sequence[str], texts: Sequence[str]) -> None:
-    together = EnsemblePredictor(directory).probabilities(texts)
-    alone = mean([Predictor(directory / name).probabilities(texts) for name in names])
+def _require_mean(directory: Path, *, names: Sequence[str], texts: Sequence[str], site: Site) -> None:
+    together = EnsemblePredictor(directory, site=site).probabilities(texts)
+    alone = mean([Predictor(directory / name, site=site).probabilities(texts) for name in names])
     apart = max(float(np.abs(together[task] - alone[task]).max(initial=0.0)) for task in alone)
     if not apart <= TOLERANCE:  # also NaN
         raise ExportDiffers(f"the ensemble's probabilities differ by {apart:.2g}; see {directory}")

@@ -63,6 +63,10 @@ class ModelError(UserError):
     """A model that cannot be had or loaded."""
 
 
+class CardTooSmall(UserError):
+    """A finished model, or one text beside its weights, does not fit the card it is to compute on."""
+
+
 class Unplannable(ModelError):
     """A model whose training step cannot be run without real numbers; nothing is known of its memory."""
 

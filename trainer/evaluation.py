@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.data.batches import collate, micro_batches
+from trainer.data.batches import collate
 from trainer.loss import MultiTaskLoss
 from trainer.metrics import Scores, score
 from trainer.model.classifier import Classifier
 
 if TYPE_CHECKING:
+    from trainer.data.batches import Indices
     from trainer.data.splits import Split
     from trainer.data.tasks import Task
+    from trainer.forward import Compute
     from trainer.step import Precision
+
+    #: calls what computes with micro-batches of all rows of these lengths
+    Over = Callable[[NDArray[np.int64], Compute], None]
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,18 @@ def evaluate(
 
 
 @torch.inference_mode()
-def infer(
-    model: Classifier, split: Split, *, max_length: int, token_budget: int, precision: Precision
-) -> Tensor:
-    """Float32 logits_NC on the CPU, in row order; micro-batches by length, longest first."""
+def infer(model: Classifier, split: Split, *, max_length: int, precision: Precision, over: Over) -> Tensor:
+    """Float32 logits_NC on the CPU, in row order; `over` cuts the rows into micro-batches."""
     model.eval()
     device = next(model.parameters()).device
     lengths_N = split.tokens.lengths(max_length)
     logits_NC = torch.empty(len(lengths_N), sum(model.sizes))
-    for rows in micro_batches(lengths_N, token_budget=token_budget):
+
+    def compute(rows: Indices) -> None:
         batch = collate(split.tokens, rows, labels_NT=split.labels_NT, max_length=max_length)
         with precision.autocast():
             part_BC = model(batch.ids_BL.to(device), batch.mask_BL.to(device))
         logits_NC[torch.from_numpy(rows)] = part_BC.float().cpu()
+
+    over(lengths_N, compute)
     return logits_NC

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,10 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from trainer import callbacks as hooks
 from trainer.checkpoint import LAST, Progress, load_optimizer, load_state, load_weights, save_checkpoint
 from trainer.config.schema import Config
-from trainer.cutting import Cutting, Packed, Padded, padded_cut
-from trainer.data.batches import effective_batches, micro_batches
+from trainer.cutting import Cutting, Packed, Padded
+from trainer.data.batches import effective_batches
 from trainer.errors import NonFinite
 from trainer.evaluation import Evaluation, evaluate, infer
+from trainer.forward import Forward
 from trainer.memory.foreign import classified
 from trainer.memory.recovery import (
     LengthBudgets,
@@ -167,24 +168,12 @@ class Loop:
 
     def evaluate(self, split: Split, *, where: str) -> Evaluation:
         """Score `split` under the card's limit, in smaller micro-batches where it must."""
-        lengths_N = split.tokens.lengths(self.budget.full_length)
-        precision = self.parts.step.precision
-
-        def work(tokens: int) -> torch.Tensor:
-            return infer(
-                self.model,
-                split,
-                max_length=self.budget.full_length,
-                token_budget=tokens,
-                precision=precision,
-            )
-
-        logits_NC = self.recovery.run(
-            work,
-            budget=self.evaluation_budget,
-            cut=lambda tokens: padded_cut(micro_batches(lengths_N, token_budget=tokens), lengths_N),
-            forget=self.parts.step.forget,
-            where=where,
+        logits_NC = infer(
+            self.model,
+            split,
+            max_length=self.budget.full_length,
+            precision=self.parts.step.precision,
+            over=partial(Forward(self.recovery, self.evaluation_budget).over, where=where),
         )
         return evaluate(
             self.model, split, tasks=self.parts.tasks, loss=self.parts.step.loss, logits_NC=logits_NC

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -14,9 +14,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from trainer.assess.rule import softmax, split_logits
-from trainer.data.batches import micro_batches
 from trainer.errors import ModelError
+from trainer.site import Site
 from trainer.threshold import Threshold, decide
+
+if TYPE_CHECKING:
+    from trainer.data.batches import Indices
 
 #: the file `export` leaves beside the model
 FACTS = "cp_search.json"
@@ -24,8 +27,6 @@ FACTS = "cp_search.json"
 #: task -> probabilities [N, C] of its classes, in label order
 Probabilities = Mapping[str, NDArray[np.floating[Any]]]
 
-#: rows × longest text of one forward pass
-TOKEN_BUDGET = 4096
 #: texts tokenised at once: enough to sort by length, and memory for a file of any size stays bounded
 CHUNK = 16_384
 
@@ -42,20 +43,19 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """The exported weights in transformers, on the GPU if there is one."""
+    """The exported weights in transformers, on the card of `site`."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises ModelError: transformers cannot load `directory`."""
+    def __init__(self, directory: Path, site: Site) -> None:
+        """Raises ModelError: transformers cannot load `directory`. CardTooSmall: the card cannot hold it."""
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:
             model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32)
         except (OSError, ValueError) as error:
             raise ModelError(f"{directory} cannot be loaded: {error}") from error
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = model.eval().to(self._device)
+        self._device = site.card.device
+        self._model = site.adopt(model.eval(), name=str(directory))
 
-    @torch.inference_mode()
     def __call__(self, ids_BL: Ints, mask_BL: Ints) -> Floats:
         """Logits of one batch."""
         ids, mask = torch.from_numpy(ids_BL), torch.from_numpy(mask_BL)
@@ -71,13 +71,16 @@ class Predictor:
 
     Raises:
         ModelError: `directory` holds no model that transformers can load.
+        CardTooSmall: the card cannot hold its weights, or one text beside them.
     """
 
-    def __init__(self, directory: Path, *, backend: Backend | None = None) -> None:
-        """backend: None computes with torch."""
+    def __init__(self, directory: Path, *, backend: Backend | None = None, site: Site | None = None) -> None:
+        """backend: None computes with torch. site: the card it computes on; None: the GPU if there is one."""
         if not (directory / "config.json").is_file():
             raise ModelError(f"{directory} is no exported model: it has no config.json")
-        self._backend = backend or TorchBackend(directory)
+        self._name = str(directory)
+        self._site = site or Site()
+        self._backend = backend or TorchBackend(directory, self._site)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(directory)
         except (OSError, ValueError) as error:
@@ -101,19 +104,22 @@ class Predictor:
     def logits(self, texts: Sequence[str], *, progress: Progress | None = None) -> Floats:
         """Float32 [N, C] in the order of the texts; `progress(done, total)` after every batch.
 
-        Within a chunk of `CHUNK` texts batches are by length, longest first, of at most `TOKEN_BUDGET`
-        tokens with their padding: hardly any padding is computed.
+        Within a chunk of `CHUNK` texts batches are by length, longest first, of at most as many tokens with
+        their padding as `site` allows: hardly any padding is computed.
         """
         logits_NC = np.empty((len(texts), sum(map(len, self.tasks.values()))), np.float32)
-        done = 0
+        done_N = np.zeros(len(texts), np.bool_)
         for start in range(0, len(texts), CHUNK):
             encoded = self._encoded(texts[start : start + CHUNK])
-            lengths_N = np.array([len(ids) for ids in encoded], dtype=np.int64)
-            for rows in micro_batches(lengths_N, token_budget=TOKEN_BUDGET):
+
+            def compute(rows: Indices, start: int = start, encoded: list[list[int]] = encoded) -> None:
                 logits_NC[start + rows] = self._backend(*self._padded([encoded[row] for row in rows]))
-                done += len(rows)
+                done_N[start + rows] = True
                 if progress is not None:
-                    progress(done, len(texts))
+                    progress(int(done_N.sum()), len(texts))
+
+            lengths_N = np.array([len(ids) for ids in encoded], dtype=np.int64)
+            self._site.over(lengths_N, compute, name=self._name)
         return logits_NC
 
     def _encoded(self, texts: Sequence[str]) -> list[list[int]]:

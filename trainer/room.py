@@ -56,10 +56,9 @@ def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[
         UserError: data or model of a configuration cannot be used.
     """
     # Imports torch: a `Room` is looked at where none is wanted; only making one needs it.
-    from trainer.memory.context import measured_card
+    from trainer.memory.context import device_for
 
-    present = None if card and card.virtual else measured_card(card.index or 0 if card else 0)
-    spec = spec_of(card, present) or card
+    spec = spec_of(card, device_for(card)) or card
     if spec is None:
         raise ValueError("no card is named and there is no CUDA device")
     shapes = _Shapes()

@@ -24,7 +24,7 @@ from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop, Parts
 from trainer.loss import MultiTaskLoss, class_weights
 from trainer.memory.card import Card, open_card
-from trainer.memory.context import measured_card
+from trainer.memory.context import device_for
 from trainer.memory.foreign import classified
 from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
@@ -34,6 +34,7 @@ from trainer.outcome import Metrics, Observer, Outcome, Report, Silent, Status
 from trainer.predictions import prediction_lines
 from trainer.preparation import Preparation, prepare
 from trainer.schedule import build_schedule, total_steps
+from trainer.site import Site
 from trainer.step import TrainStep, precision_for
 from trainer.strategy.ancestry import Ancestry, run_in_stages
 from trainer.strategy.average import average_runs
@@ -67,10 +68,9 @@ def run(
         CallbackFailed: a user callback raised.
     """
     home = directory or new_directory(config, now=datetime.now())
-    present = None if card and card.virtual else measured_card(card.index or 0 if card else 0)
-    setting = _Setting(report, card, present, observer or Silent())
+    setting = _Setting(report, card, device_for(card), observer or Silent())
     if config.strategy.ensemble:
-        return average_runs(config, home=home, observer=setting.observer)
+        return average_runs(config, home=home, site=Site(card, say=setting.observer.say))
     stages, ready = earlier_stages(config), prepare(config)
     if stages and not setting.layout(ready).hopeless:
         earlier = replace(setting, report=report and _unjudged)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ from search.cli.output import clean_stdout, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trainer import Site
 
 #: standard input, in place of a file
 _STDIN = Path("-")
@@ -39,6 +42,8 @@ class PredictFlags:
             help="Give CLASS exactly when its probability reaches P; a bare P: the second of two classes.",
         ),
     ] = field(default_factory=list)
+    card: Annotated[str | None, typer.Option(help="Memory to stay within: 4GiB, or rtx3050.")] = None
+    rehearse: Annotated[bool, typer.Option("--rehearse", help="Let the CPU play the --card.")] = False
     onnx: Annotated[bool, typer.Option("--onnx", help="Compute with the directory's model.onnx.")] = False
     out: Annotated[Path | None, typer.Option(help="Write JSON Lines here, in place of the screen.")] = None
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
@@ -66,14 +71,35 @@ def predict(flags: PredictFlags) -> None:
 def _predictions(flags: PredictFlags, texts: Sequence[str]) -> list[dict[str, Any]]:
     from trainer import OnnxBackend, Predictor, open_predictor, parse_thresholds
 
+    site = _site(flags)
     if flags.onnx:
-        predictor: Any = Predictor(flags.model_dir, backend=OnnxBackend(flags.model_dir))
+        predictor: Any = Predictor(flags.model_dir, backend=OnnxBackend(flags.model_dir), site=site)
     else:
-        predictor = open_predictor(flags.model_dir)
+        predictor = open_predictor(flags.model_dir, site=site)
     thresholds = parse_thresholds(flags.threshold, predictor.tasks)
     with _bar(len(texts)) as progress:
         found: list[dict[str, Any]] = predictor.predict(texts, thresholds=thresholds, progress=progress)
     return found
+
+
+def _site(flags: PredictFlags) -> Site:
+    """What the flags say of the card.
+
+    Raises:
+        UserError: they contradict one another, or name no card that there is.
+    """
+    from trainer import Site, UserError, parse_card, present_card
+
+    if flags.rehearse and flags.card is None:
+        raise UserError("--rehearse: which card should the CPU play? Name it, as in --card 4GiB")
+    if flags.onnx and flags.card is not None:
+        raise UserError("--onnx computes on the CPU; leave --card out")
+    card = parse_card(flags.card, virtual=flags.rehearse) if flags.card else None
+    if card is not None and not card.virtual and present_card() is None:
+        typer.echo(
+            f"No CUDA device here: {card.name} limits nothing; --rehearse lets the CPU play it", err=True
+        )
+    return Site(card, say=partial(typer.echo, err=True))
 
 
 @contextmanager

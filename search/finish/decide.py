@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.finish.place import FinishPlace, Part, made
 from search.finish.record import key_of
 from search.finish.retrain import Recipe
 from trainer import Config, Observer, Report, Rule, Ruled, dump_config
+
+if TYPE_CHECKING:
+    from trainer import CardSpec
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,18 @@ class RuleJob:
     run_directory: str
     path: str
     seed: int
+    card: CardSpec | None = None
 
     def run(self, observer: Observer, report: Report) -> Rule:
         """Do it."""
-        from trainer import appraise_rule
+        from trainer import Site, appraise_rule
 
-        return appraise_rule(Path(self.run_directory), path=Path(self.path), seed=self.seed)
+        return appraise_rule(
+            Path(self.run_directory),
+            path=Path(self.path),
+            seed=self.seed,
+            site=Site(self.card, say=observer.say),
+        )
 
 
 def decide(recipe: Recipe, *, run: Path, name: str, wanted: bool, place: FinishPlace) -> Ruled:
@@ -41,7 +51,11 @@ def decide(recipe: Recipe, *, run: Path, name: str, wanted: bool, place: FinishP
         ),
         Rule,
         lambda directory: RuleJob(
-            directory, str(run), str(recipe.config.data.val_path), recipe.config.experiment.seed
+            directory,
+            str(run),
+            str(recipe.config.data.val_path),
+            recipe.config.experiment.seed,
+            place.card,
         ),
         place=place,
     )

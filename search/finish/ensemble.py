@@ -18,6 +18,7 @@ from trainer import Observer, Report, Ruled, Together
 
 if TYPE_CHECKING:
     from search.study import StudyHandle
+    from trainer import CardSpec
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,13 @@ class TogetherJob:
     directory: str
     members: tuple[Ruled, ...]
     path: str
+    card: CardSpec | None = None
 
     def run(self, observer: Observer, report: Report) -> Together:
         """Do it."""
-        from trainer import appraise_together
+        from trainer import Site, appraise_together
 
-        return appraise_together(self.members, path=Path(self.path))
+        return appraise_together(self.members, path=Path(self.path), site=Site(self.card, say=observer.say))
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _together(members: Sequence[Ruled], path: str, place: FinishPlace) -> Togeth
     return made(
         Part(place.study / FINAL / "together.json", key, words),
         Together,
-        lambda directory: TogetherJob(directory, tuple(members), path),
+        lambda directory: TogetherJob(directory, tuple(members), path, place.card),
         place=place,
     )
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.finish.place import FinishPlace, Part, made
 from search.finish.record import key_of
 from search.finish.retrain import Recipe
 from search.finish.stored import FINAL
 from trainer import Assessment, Comparison, Config, Observer, Report, Ruled, dump_config
+
+if TYPE_CHECKING:
+    from trainer import CardSpec
 
 #: below `final/`: the probabilities given on the evaluated rows, for what is compared with them later
 ANSWERS = "answers.npz"
@@ -24,12 +28,13 @@ class EvaluateJob:
     members: tuple[Ruled, ...]
     path: str
     keep: str
+    card: CardSpec | None = None
 
     def run(self, observer: Observer, report: Report) -> Assessment:
         """Do it."""
-        from trainer import appraise_answers, judge_rows, keep_answers
+        from trainer import Site, appraise_answers, judge_rows, keep_answers
 
-        judged = judge_rows(self.members, path=Path(self.path))
+        judged = judge_rows(self.members, path=Path(self.path), site=Site(self.card, say=observer.say))
         keep_answers(Path(self.keep), judged.answers)
         return appraise_answers(judged)
 
@@ -63,7 +68,7 @@ def evaluate(members: Sequence[Ruled], *, test_path: str, place: FinishPlace) ->
     return made(
         part,
         Assessment,
-        lambda directory: EvaluateJob(directory, tuple(members), test_path, str(home / ANSWERS)),
+        lambda directory: EvaluateJob(directory, tuple(members), test_path, str(home / ANSWERS), place.card),
         place=place,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.finish.evaluate import ANSWERS
 from search.finish.export_record import ExportRecord
@@ -12,6 +13,9 @@ from search.finish.place import FinishPlace, Part, made
 from search.finish.record import key_of
 from search.finish.stored import FINAL
 from trainer import CardFacts, Exported, Observer, Reloaded, Report, Ruled
+
+if TYPE_CHECKING:
+    from trainer import CardSpec
 
 #: texts of the validation rows on which the reloaded model must agree with the trained one
 _CHECKED_TEXTS = 64
@@ -35,23 +39,25 @@ class ExportJob:
     to: str
     path: str
     facts: CardFacts
+    card: CardSpec | None = None
 
     def run(self, observer: Observer, report: Report) -> ExportWork:
         """Do it."""
         from trainer import read_table
 
         texts = read_table(Path(self.path)).texts[:_CHECKED_TEXTS]
-        exported = self._exported(texts)
+        exported = self._exported(texts, observer)
         return ExportWork(str(exported.directory), exported.largest_difference, exported.checked_texts)
 
-    def _exported(self, texts: Sequence[str]) -> Exported:
-        from trainer import ExportExtras, export_ensemble, export_model
+    def _exported(self, texts: Sequence[str], observer: Observer) -> Exported:
+        from trainer import ExportExtras, Site, export_ensemble, export_model
 
         extras = [ExportExtras(member.rule, self.facts) for member in self.members]
         runs = [Path(member.run_directory) for member in self.members]
         if len(runs) == 1:
             return export_model(runs[0], to=Path(self.to), texts=texts, extras=extras[0])
-        return export_ensemble(runs, to=Path(self.to), texts=texts, extras=extras)
+        site = Site(self.card, say=observer.say)
+        return export_ensemble(runs, to=Path(self.to), texts=texts, extras=extras, site=site)
 
 
 @dataclass(frozen=True)
@@ -63,16 +69,18 @@ class ReloadJob:
     path: str
     answers: str
     run_directory: str
+    card: CardSpec | None = None
 
     def run(self, observer: Observer, report: Report) -> Reloaded:
         """Do it."""
-        from trainer import kept_answers, require_same
+        from trainer import Site, kept_answers, require_same
 
         return require_same(
             Path(self.model),
             path=Path(self.path),
             expected=kept_answers(Path(self.answers)),
             run_directory=Path(self.run_directory),
+            site=Site(self.card, say=observer.say),
         )
 
 
@@ -92,7 +100,7 @@ def export(
     work = made(
         Part(home / "exported.json", key, "Exporting"),
         ExportWork,
-        lambda directory: ExportJob(directory, tuple(members), str(model), val_path, facts),
+        lambda directory: ExportJob(directory, tuple(members), str(model), val_path, facts, place.card),
         place=place,
     )
     record = ExportRecord(work.directory, work.difference, work.checked_texts)
@@ -107,7 +115,7 @@ def _reloaded(
         Part(home / "reloaded.json", key, "Loading the export in a fresh process and evaluating it again"),
         Reloaded,
         lambda directory: ReloadJob(
-            directory, record.directory, test_path, str(home / ANSWERS), first.run_directory
+            directory, record.directory, test_path, str(home / ANSWERS), first.run_directory, place.card
         ),
         place=place,
     )

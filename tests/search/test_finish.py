@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from search.engine.local import LocalEngine
+from search.engine.job import Job
+from search.engine.local import Child, LocalEngine
 from search.finish.final import Final
 from search.finish.finish import finish
 from search.finish.place import FINISH_LOCK, FinishPlace
@@ -20,7 +21,7 @@ from search.finish.words import closing_lines, verdict
 from search.space import load_space
 from search.study import StudyHandle, open_study
 from tests.search.fakes import Bench, Scripted
-from trainer import Silent, write_sample, write_text
+from trainer import CardSpec, Silent, write_sample, write_text
 
 SPACE = """
 name: small
@@ -92,11 +93,27 @@ def done(home: Path, handle: StudyHandle, **changes: Any) -> Final:
     return final
 
 
+class Remembering(LocalEngine):
+    """Remembers on which card each job was to compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cards: dict[str, object] = {}
+
+    def start(self, job: Job) -> Child:
+        """Note it, and start it."""
+        self.cards[type(job).__name__] = getattr(job, "card", None)
+        return super().start(job)
+
+
 @pytest.mark.slow
 def test_a_finish_leaves_a_model_its_scores_and_the_baselines(tmp_path: Path, sample: Path) -> None:
     handle = study(tmp_path, sample)
-    watcher = Watcher()
-    final = done(tmp_path, handle, observer=watcher)
+    watcher, engine = Watcher(), Remembering()
+    card = CardSpec("roomy", 2**33, virtual=True)
+    final = done(tmp_path, handle, observer=watcher, engine=engine, card=card)
+    on_card = {"TrainJob", "RuleJob", "EvaluateJob", "ExportJob", "ReloadJob"}
+    assert {name for name, one in engine.cards.items() if one == card} == on_card
     assert final.status == "completed", final.error
     assert (Path(str(final.model_dir)) / "model.safetensors").is_file()
     assert final.trial == 1

@@ -54,6 +54,13 @@ def measured_card(index: int = 0) -> CardSpec | None:
     return measured(spec, device=CudaDevice(index), step=lambda: tiny_step(device))
 
 
+def device_for(card: CardSpec | None) -> CardSpec | None:
+    """The CUDA device that work on `card` (None: any) would use, measured; None: it would use none."""
+    if card is not None and card.virtual:
+        return None
+    return measured_card(card.index or 0 if card else 0)
+
+
 def measured(spec: CardSpec, *, device: Device, step: Callable[[], None]) -> CardSpec:
     """`spec` with the reserve that `device` shows after `step`.
 

@@ -20,8 +20,9 @@ from trainer.experiment import Experiment
 from trainer.export import tasks_of
 from trainer.loss import MultiTaskLoss
 from trainer.metrics import Scores, score
-from trainer.outcome import Observer, Outcome
+from trainer.outcome import Outcome
 from trainer.predict import Probabilities
+from trainer.site import Site
 
 MODEL = "model"
 
@@ -38,7 +39,7 @@ class _Measured:
     scores: Scores
 
 
-def average_runs(config: Config, *, home: Path, observer: Observer) -> Outcome:
+def average_runs(config: Config, *, home: Path, site: Site) -> Outcome:
     """Average `config.strategy.ensemble` and score the whole as a run's best evaluation would be.
 
     Leaves in `home` config.yaml, metrics.json, training_summary.json, and model/, which `predict` loads.
@@ -52,9 +53,9 @@ def average_runs(config: Config, *, home: Path, observer: Observer) -> Outcome:
     _require_finished(runs)
     experiment = Experiment(home, config)
     experiment.begin()
-    observer.say(f"Averaging {len(runs)} runs; nothing is trained")
-    export_ensemble(runs, to=home / MODEL, texts=rows.val.table.texts[:_CHECKED_TEXTS])
-    predictor = EnsemblePredictor(home / MODEL)
+    site.say(f"Averaging {len(runs)} runs; nothing is trained")
+    export_ensemble(runs, to=home / MODEL, texts=rows.val.table.texts[:_CHECKED_TEXTS], site=site)
+    predictor = EnsemblePredictor(home / MODEL, site=site)
     _require_tasks(predictor, rows.tasks)
     found = _measure(predictor, rows.val, tasks=rows.tasks)
     metrics = {"eval_loss": found.loss, **found.scores.flat("eval")}
@@ -74,7 +75,7 @@ def average_runs(config: Config, *, home: Path, observer: Observer) -> Outcome:
         "task_weights": {task.name: task.weight for task in rows.tasks},
     }
     experiment.write_summary(summary)
-    observer.say(f"eval_loss {found.loss:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}")
+    site.say(f"eval_loss {found.loss:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}")
     return Outcome(
         status="completed",
         directory=str(home),
