@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: label of a row that has none for a task; excluded from loss and scores
 MASKED = -100
 
+#: what is measured of each task, and as the mean of all
+MEANS = ("f1_macro", "accuracy", "f1_weighted", "mcc")
+
 Ints = NDArray[np.int64]
 
 
@@ -128,21 +131,29 @@ class Scores:
         """Task-weighted mean accuracy over the tasks that have labels."""
         return self._mean([task.accuracy for task in self.tasks])
 
+    @property
+    def f1_weighted(self) -> float:
+        """Task-weighted mean of F1 weighted by support, over the tasks that have labels."""
+        return self._mean([task.f1_weighted for task in self.tasks])
+
+    @property
+    def mcc(self) -> float:
+        """Task-weighted mean of Matthews' correlation over the tasks that have labels."""
+        return self._mean([task.mcc for task in self.tasks])
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the two means and every task."""
+        """For JSON: the means and every task."""
         return {
-            "f1_macro": self.f1_macro,
-            "accuracy": self.accuracy,
+            **{name: getattr(self, name) for name in MEANS},
             "tasks": {task.name: task.as_dict() for task in self.tasks},
         }
 
     def flat(self, prefix: str) -> dict[str, float]:
         """Scalars for logs: `eval_f1_macro`, and with several tasks `eval_toxicity_f1_macro`, …"""
-        flat = {f"{prefix}_f1_macro": self.f1_macro, f"{prefix}_accuracy": self.accuracy}
+        flat: dict[str, float] = {f"{prefix}_{name}": getattr(self, name) for name in MEANS}
         for task in self.tasks:
             if len(self.tasks) > 1:
-                flat[f"{prefix}_{task.name}_f1_macro"] = task.f1_macro
-                flat[f"{prefix}_{task.name}_accuracy"] = task.accuracy
+                flat |= {f"{prefix}_{task.name}_{name}": getattr(task, name) for name in MEANS}
             flat |= {
                 f"{prefix}_{task.name}_f1_{label}": float(value)
                 for label, value in zip(task.classes, task.f1_C, strict=True)

@@ -93,4 +93,5 @@ def test_several_tasks_are_averaged_by_their_weight() -> None:
 def test_flat_names_say_task_and_class() -> None:
     several = score(np.zeros((1, 2), np.int64), np.zeros((1, 2), np.int64), tasks=[THREE, TWO]).flat("eval")
     assert {"eval_f1_macro", "eval_accuracy", "eval_toxicity_f1_macro", "eval_rude_f1_yes"} <= several.keys()
+    assert {"eval_f1_weighted", "eval_mcc", "eval_toxicity_mcc", "eval_rude_f1_weighted"} <= several.keys()
     assert "eval_toxicity_f1_macro" not in scored([0], [0]).flat("eval")

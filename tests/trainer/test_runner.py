@@ -151,19 +151,30 @@ def test_no_improvement_within_the_patience_ends_the_run(tmp_path: Path) -> None
     assert "No better eval_f1_macro in 2 evaluations: stopping early" in watcher.lines
 
 
-@pytest.mark.parametrize(("mode", "choose"), [("min", min), ("max", max)])
-def test_the_best_evaluation_is_chosen_by_metric_and_mode(tmp_path: Path, mode: str, choose: Any) -> None:
+@pytest.mark.parametrize(
+    ("metric", "mode", "choose"),
+    [
+        ("eval_loss", "min", min),
+        ("eval_loss", "max", max),
+        ("eval_mcc", "max", max),
+        ("eval_labels_f1_1", "min", min),
+        ("eval_f1_weighted", "max", max),
+    ],
+)
+def test_the_best_evaluation_is_chosen_by_metric_and_mode(
+    tmp_path: Path, metric: str, mode: str, choose: Any
+) -> None:
     config = make_config(
         tmp_path,
         training__num_epochs=4,
-        callbacks__early_stopping_metric="eval_loss",
+        callbacks__early_stopping_metric=metric,
         callbacks__early_stopping_mode=mode,
         callbacks__early_stopping_patience=None,
     )
     outcome = run(config, directory=tmp_path / "run")
-    losses = [row["eval_loss"] for row in metrics_of(tmp_path / "run")]
-    assert outcome.best_metrics["eval_loss"] == choose(losses)
-    assert outcome.best_step == losses.index(choose(losses)) + 1
+    values = [row[metric] for row in metrics_of(tmp_path / "run")]
+    assert outcome.best_metrics[metric] == choose(values)
+    assert outcome.best_step == values.index(choose(values)) + 1
 
 
 @pytest.mark.parametrize(("top_k", "best_only"), [(0, True), (1, True), (2, True), (9, True), (1, False)])
