@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from trainer.data.identity import label_fields
 from trainer.data.records import Record, Records, read_records
 from trainer.data.rowfile import dropped_path, require_free, write_rows
 from trainer.errors import DataError, UserError
-from trainer.files import write_text
 
 Row = dict[str, Any]
 
@@ -114,19 +112,23 @@ def _label_counts(rows: Sequence[Row], field: str) -> dict[str, int]:
     return dict(sorted(Counter(str(row[field]) for row in rows if row[field] is not None).items()))
 
 
-def import_cold(source: Path, *, out: Path, limit_train: int | None = None, seed: int = 42) -> dict[str, int]:
+def import_cold(
+    source: Path, *, out: Path, limit_train: int | None = None, seed: int = 42, overwrite: bool = False
+) -> dict[str, int]:
     """Turn COLD's train.csv, dev.csv and test.csv into train, val and test.jsonl under `out`; rows of each.
 
     Rows are {"text", "labels", "topic"} and "fine_grained_label" where the file has it. `limit_train`
     keeps that many training rows, in the file's order, with its share of each label. Nothing is written
-    unless every row is good: raises `DataError` with file and line.
+    unless every row is good, and nothing over other files unless `overwrite`: raises `DataError` with file
+    and line.
     """
+    paths = {name: out / f"{name}.jsonl" for name in _COLD_SPLITS.values()}
+    require_free(paths.values(), source=source, overwrite=overwrite)
     splits = {ours: list(_cold_rows(source / f"{theirs}.csv")) for theirs, ours in _COLD_SPLITS.items()}
     if limit_train is not None:
         splits["train"] = _stratified(splits["train"], limit=limit_train, seed=seed)
-    out.mkdir(parents=True, exist_ok=True)
     for name, rows in splits.items():
-        write_text(out / f"{name}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_rows(paths[name], rows)
     return {name: len(rows) for name, rows in splits.items()}
 
 

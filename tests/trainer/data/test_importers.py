@@ -83,7 +83,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
 def limited(tmp_path: Path, **choices: int) -> list[dict[str, Any]]:
     train = "".join(f"{n},train,race,{int(n % 4 == 0)},t{n}\n" for n in range(100))
-    import_cold(published(tmp_path / "cold", train=train), out=tmp_path / "out", **choices)
+    import_cold(published(tmp_path / "cold", train=train), out=tmp_path / "out", overwrite=True, **choices)
     return rows_of(tmp_path / "out/train.jsonl")
 
 
