@@ -61,12 +61,13 @@ def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[
     spec = spec_of(card, device_for(card)) or card
     if spec is None:
         raise ValueError("no card is named and there is no CUDA device")
-    shapes = _Shapes()
+    shapes = Shapes()
     for config in configs:
-        yield _room(laid_out(config, shape=shapes.shape(config), spec=spec), spec)
+        yield room_of(laid_out(config, shape=shapes.shape(config), spec=spec), spec)
 
 
-def _room(layout: Layout, spec: CardSpec) -> Room:
+def room_of(layout: Layout, spec: CardSpec) -> Room:
+    """What a layout on `spec` comes to."""
     fitting = layout.fitting
     if fitting is None:  # cannot be planned: worth trying
         return Room("tight", 0, 0, spec.limit_bytes, layout.notes)
@@ -79,7 +80,7 @@ def _room(layout: Layout, spec: CardSpec) -> Room:
     )
 
 
-class _Shapes:
+class Shapes:
     """Shapes of models, reading each file of rows and each vocabulary once."""
 
     def __init__(self) -> None:
@@ -87,13 +88,20 @@ class _Shapes:
         self._vocabularies: dict[str, int] = {}
 
     def shape(self, config: Config) -> Shape:
+        """What of the model of `config` decides its memory; reads no weights.
+
+        Raises:
+            UserError: its data or its model cannot be used.
+        """
         from trainer.model.build import can_checkpoint, encoder_config, require_checkpointing
+        from trainer.model.layers import require_layers
 
         rows = self._rows_of(config)
         encoder = encoder_config(
             config.model, tasks=rows.tasks, vocabulary_size=self._vocabulary(config, rows)
         )
         require_checkpointing(encoder, config.optimization.gradient_checkpointing)
+        require_layers(encoder, config.training.trained_layers)
         sizes = tuple(len(task.classes) for task in rows.tasks)
         return Shape(encoder_json(encoder), sizes, checkpointable=can_checkpoint(encoder))
 

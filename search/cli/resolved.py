@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from search.cli.single_run import Limits, choose_gpu
+
 if TYPE_CHECKING:
     from search.space import Space
     from trainer import Resolved
@@ -21,10 +23,23 @@ def annotated_yaml(resolved: Resolved) -> str:
     return "".join(_annotated(dump_config(resolved.config).splitlines(), resolved.origins))
 
 
-def space_lines(space: Space) -> list[str]:
-    """A space for a person: its base configuration, what is searched over it, and the budget."""
+def on_card(resolved: Resolved, *, limits: Limits) -> Resolved:
+    """`resolved` as a run within `limits` would train it, by the card's rules and the plan."""
+    from trainer import under_card_rules
+
+    choose_gpu(limits.gpu)
+    return under_card_rules(resolved, card=limits.spec())
+
+
+def resolved_json(resolved: Resolved) -> dict[str, Any]:
+    """For JSON: the configuration, and key path -> where its value comes from."""
+    return {"config": resolved.config.model_dump(mode="json"), "origins": dict(resolved.origins)}
+
+
+def space_lines(space: Space, base: Resolved) -> list[str]:
+    """A space for a person: its `base` configuration, what is searched over it, and the budget."""
     lines = [f"# study {space.name}: every trial starts from"]
-    lines += annotated_yaml(space.base_config()).splitlines()
+    lines += annotated_yaml(base).splitlines()
     lines += ["# and is given a value for each of"]
     lines += [f"{key}: {_flow(dimension.as_dict())}" for key, dimension in space.search.items()]
     budget = space.budget.model_dump(exclude_none=True)

@@ -11,7 +11,7 @@ import typer
 from search.cli.errors import ENDED_EARLY, Interrupted
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json, print_report
-from search.cli.resolved import space_lines
+from search.cli.resolved import on_card, resolved_json, space_lines
 from search.cli.settings import SET_HELP, StorageFlag, read_settings
 from search.cli.single_run import Limits, choose_gpu, train_config
 
@@ -74,7 +74,7 @@ def run(flags: RunFlags) -> None:
     settings = read_settings(flags.set)
     space = load_space(flags.space, settings=settings)
     if flags.dry_run:
-        _show(space, as_json=flags.json)
+        _show(space, flags)
     elif flags.single_run:
         _train_base(space, flags)
     else:
@@ -162,11 +162,14 @@ def _jobs(text: str) -> int | None:
     return int(text)
 
 
-def _show(space: Space, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"name": space.name, **space.definition()})
+def _show(space: Space, flags: RunFlags) -> None:
+    base = on_card(space.base_config(), limits=_limits(space, flags))
+    for note in base.notes:
+        typer.echo(note, err=True)
+    if flags.json:
+        print_json({"name": space.name, **space.definition(), "base": resolved_json(base)})
     else:
-        typer.echo("\n".join(space_lines(space)))
+        typer.echo("\n".join(space_lines(space, base)))
 
 
 COMMAND = Command(

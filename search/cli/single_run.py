@@ -29,6 +29,17 @@ class Limits:
     context: str | None = None
     rehearse: bool = False
 
+    def spec(self) -> CardSpec | None:
+        """The card that was named.
+
+        Raises:
+            UserError: there is no such card.
+        """
+        from trainer import parse_card
+
+        named = self.card
+        return parse_card(named, virtual=self.rehearse, context=self.context) if named else None
+
 
 def choose_gpu(gpu: int | None) -> None:
     """Show torch, which reads this once when it is imported, only the GPU with this number."""
@@ -60,9 +71,9 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
 
 def _run(config: Config, *, limits: Limits) -> Outcome:
     from search.cli.observer import watch
-    from trainer import parse_card, present_card, run
+    from trainer import present_card, run
 
-    card = parse_card(limits.card, virtual=limits.rehearse, context=limits.context) if limits.card else None
+    card = limits.spec()
     if card is not None and not card.virtual and present_card() is None:
         typer.echo(_planned(config, card), err=True)
     with watch() as observer:

@@ -10,9 +10,9 @@ import typer
 
 from search.cli.flags import Command
 from search.cli.output import print_json
-from search.cli.resolved import annotated_yaml
+from search.cli.resolved import annotated_yaml, on_card, resolved_json
 from search.cli.settings import SET_HELP, read_settings
-from search.cli.single_run import Limits, choose_gpu, train_config
+from search.cli.single_run import Limits, train_config
 
 if TYPE_CHECKING:
     from trainer import Resolved
@@ -73,14 +73,14 @@ def train(flags: TrainFlags) -> None:
     What is set later wins: template, then --config file, then flags.
     """
     resolved = _resolve(flags)
+    limits = Limits(gpu=flags.gpu, card=flags.card, context=flags.context, rehearse=flags.rehearse)
     if flags.dry_run:
-        resolved = _under_card_rules(resolved, flags)
+        resolved = on_card(resolved, limits=limits)
     for note in resolved.notes:
         typer.echo(note, err=True)
     if flags.dry_run:
         _show(resolved, as_json=flags.json)
         return
-    limits = Limits(gpu=flags.gpu, card=flags.card, context=flags.context, rehearse=flags.rehearse)
     train_config(resolved.config, limits=limits, as_json=flags.json)
 
 
@@ -98,18 +98,9 @@ def _resolve(flags: TrainFlags) -> Resolved:
     return load_config(template=flags.template, file=flags.config, overrides=overrides)
 
 
-def _under_card_rules(resolved: Resolved, flags: TrainFlags) -> Resolved:
-    from trainer import parse_card, under_card_rules
-
-    choose_gpu(flags.gpu)
-    named = flags.card
-    card = parse_card(named, virtual=flags.rehearse, context=flags.context) if named else None
-    return under_card_rules(resolved, card=card)
-
-
 def _show(resolved: Resolved, *, as_json: bool) -> None:
     if as_json:
-        print_json({"config": resolved.config.model_dump(mode="json"), "origins": dict(resolved.origins)})
+        print_json(resolved_json(resolved))
     else:
         typer.echo(annotated_yaml(resolved), nl=False)
 

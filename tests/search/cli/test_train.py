@@ -12,7 +12,15 @@ import yaml
 from search.cli.settings import read_settings
 from search.cli.single_run import continuation
 from tests.conftest import CommandLine, picture
+from tests.trainer.runs import write_rows
 from trainer import Outcome, UserError
+
+SMALL = """\
+model: {name: 'builtin:tiny', max_sequence_length: 64}
+data: {train_path: train.jsonl, val_path: val.jsonl, cache_dir: cache}
+training: {batch_size: 32}
+"""
+SEARCHED = "search: {training.learning_rate: {type: float, low: 1.0e-4, high: 1.0e-3}}\nbudget: {trials: 1}\n"
 
 
 def test_a_dry_run_prints_a_configuration_and_where_it_came_from(
@@ -58,6 +66,38 @@ def test_a_dry_run_names_the_card_rules_as_the_origin_of_what_they_set(
     assert lines["pin_memory"].endswith(f"{rule} true was the default")
     assert lines["bf16"].endswith("# mine.yaml:3")
     assert yaml.safe_load(result.stdout)["training"]["effective_batch_size"] == 32
+
+
+@pytest.mark.slow
+def test_a_dry_run_names_the_plan_as_the_origin_of_its_measures(
+    cp_search: CommandLine, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "train.jsonl", 40)
+    write_rows(tmp_path / "val.jsonl", 12, shift=1000)
+    (tmp_path / "mine.yaml").write_text(SMALL)
+    result = cp_search("train", "--config", "mine.yaml", "--card", "16MiB", "--rehearse", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    lines = {line.split(":")[0].strip(): line for line in result.stdout.splitlines()}
+    assert lines["gradient_checkpointing"].split("  #")[0].strip() == "gradient_checkpointing: selective"
+    assert lines["gradient_checkpointing"].endswith("# plan: what fits 16MiB; false was the default")
+    assert "Planned for 16MiB: " in result.stderr
+    card = "card: {memory: 16MiB, virtual: true}"
+    (tmp_path / "space.yaml").write_text(f"name: small\nbase: mine.yaml\n{card}\n{SEARCHED}")
+    base = cp_search("run", "space.yaml", "--dry-run", "--json")
+    assert base.returncode == 0, base.stderr
+    assert json.loads(base.stdout)["base"]["origins"]["optimization.gradient_checkpointing"].startswith(
+        "plan:"
+    )
+    shown = cp_search("run", "space.yaml", "--dry-run")
+    assert lines["gradient_checkpointing"] in shown.stdout.splitlines()
+
+
+def test_a_dry_run_without_data_keeps_to_the_rules_and_says_why(cp_search: CommandLine) -> None:
+    result = cp_search("train", "--card", "4GiB", "--set", "data.train_path=none.jsonl", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "Not planned: " in result.stderr
+    assert "none.jsonl" in result.stderr
+    assert "# card rule: a card of 4.00 GiB;" in result.stdout
 
 
 def test_a_card_that_is_large_enough_rules_nothing(cp_search: CommandLine) -> None:
