@@ -1,9 +1,10 @@
-"""One pass over an evaluation split: logits, loss and scores."""
+"""One pass over an evaluation split, under the card's limit: logits, loss and scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.data.batches import collate
+from trainer.forward import Forward
 from trainer.loss import MultiTaskLoss
 from trainer.metrics import Scores, score
 from trainer.model.classifier import Classifier
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from trainer.data.splits import Split
     from trainer.data.tasks import Task
     from trainer.forward import Compute
-    from trainer.step import Precision
+    from trainer.memory.recovery import Recovery, TokenBudget
+    from trainer.step import Precision, TrainStep
 
     #: calls what computes with micro-batches of all rows of these lengths
     Over = Callable[[NDArray[np.int64], Compute], None]
@@ -34,6 +37,32 @@ class Evaluation:
     logits_NC: NDArray[np.float32]
     loss: float
     scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Evaluates with the model and the loss of `step`. budget: of a micro-batch; smaller after an OOM."""
+
+    step: TrainStep
+    tasks: Sequence[Task]
+    budget: TokenBudget
+    recovery: Recovery
+
+    def evaluate(self, split: Split, *, where: str) -> Evaluation:
+        """Score `split`, in smaller micro-batches where it must; `where` is for the record of an OOM.
+
+        Raises:
+            OutOfMemory: not even a single text fits.
+        """
+        step = self.step
+        logits_NC = infer(
+            step.model,
+            split,
+            max_length=self.budget.full_length,
+            precision=step.precision,
+            over=partial(Forward(self.recovery, self.budget).over, where=where),
+        )
+        return evaluate(step.model, split, tasks=self.tasks, loss=step.loss, logits_NC=logits_NC)
 
 
 def evaluate(

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,8 +19,7 @@ from trainer.config.schema import Config
 from trainer.cutting import Cutting, Packed, Padded
 from trainer.data.batches import effective_batches
 from trainer.errors import NonFinite
-from trainer.evaluation import Evaluation, evaluate, infer
-from trainer.forward import Forward
+from trainer.evaluation import Evaluation, Evaluator
 from trainer.memory.foreign import classified
 from trainer.memory.recovery import (
     LengthBudgets,
@@ -89,7 +88,8 @@ class Loop:
         if parts.card.limit_bytes is None:
             tokens = min(tokens, self.cutting.unlimited_tokens)
         self.budget = LengthBudgets(tokens, full, self.progress.oom_events)
-        self.evaluation_budget = TokenBudget(tokens, full, self.progress.oom_events)
+        budget = TokenBudget(tokens, full, self.progress.oom_events)
+        self.evaluator = Evaluator(parts.step, parts.tasks, budget, self.recovery)
         self._started = time.monotonic()
         self._saved = self._started
         self._warned = False
@@ -132,8 +132,8 @@ class Loop:
         self._started -= progress.seconds
         self.budget.tokens = progress.budget_tokens or self.budget.tokens
         self.budget.lowered = dict(progress.lowered_tokens)
-        self.evaluation_budget.tokens = progress.evaluation_tokens or self.evaluation_budget.tokens
-        self.budget.events = self.evaluation_budget.events = progress.oom_events
+        self.evaluator.budget.tokens = progress.evaluation_tokens or self.evaluator.budget.tokens
+        self.budget.events = self.evaluator.budget.events = progress.oom_events
         self.selection.settle(progress)
 
     def run(self) -> Ended:
@@ -168,16 +168,7 @@ class Loop:
 
     def evaluate(self, split: Split, *, where: str) -> Evaluation:
         """Score `split` under the card's limit, in smaller micro-batches where it must."""
-        logits_NC = infer(
-            self.model,
-            split,
-            max_length=self.budget.full_length,
-            precision=self.parts.step.precision,
-            over=partial(Forward(self.recovery, self.evaluation_budget).over, where=where),
-        )
-        return evaluate(
-            self.model, split, tasks=self.parts.tasks, loss=self.parts.step.loss, logits_NC=logits_NC
-        )
+        return self.evaluator.evaluate(split, where=where)
 
     def _epochs(self, loggers: Loggers) -> Ended:
         first = self.progress.step // self.steps_per_epoch
@@ -318,7 +309,7 @@ class Loop:
         self.progress.seconds = time.monotonic() - self._started
         self.progress.budget_tokens = self.budget.tokens
         self.progress.lowered_tokens = dict(self.budget.lowered)
-        self.progress.evaluation_tokens = self.evaluation_budget.tokens
+        self.progress.evaluation_tokens = self.evaluator.budget.tokens
         peak = self.parts.card.peak_bytes()
         if peak is not None:
             self.progress.peak_bytes = max(peak, self.progress.peak_bytes or 0)
