@@ -44,6 +44,7 @@ MEMORY_KEYS = frozenset(
         "training.auto_batch_size",
         "training.fp16",
         "training.bf16",
+        "training.trained_layers",
         "optimization.optimizer",
         "optimization.gradient_checkpointing",
         "optimization.memory_efficient_attention",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib import import_module
@@ -17,6 +16,7 @@ from torch.optim import Adafactor, AdamW, Optimizer
 from trainer.config.schema import Config
 from trainer.errors import ConfigError, Problem
 from trainer.model.classifier import Classifier
+from trainer.model.layers import height
 from trainer.offload import Groups, Host, Offloaded
 
 #: AdamW's usual second-moment settings for fine-tuning BERT (Devlin et al. 2019, appendix A.2)
@@ -105,24 +105,22 @@ def parameter_groups(model: Classifier, config: Config) -> list[dict[str, Any]]:
     """Groups {params, lr, weight_decay}.
 
     The rate falls by `layer_lr_decay` per layer below the top (embeddings lowest), heads get
-    `head_lr_multiplier`; biases and normalisation weights are not decayed.
+    `head_lr_multiplier`; biases and normalisation weights are not decayed. What is frozen is in none.
     """
     grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
     depth = model.net.config.num_hidden_layers
     for name, parameter in model.net.named_parameters():
         if parameter.requires_grad:
-            rate = config.training.learning_rate * _rate_factor(name, depth, config)
+            rate = config.training.learning_rate * _rate_factor(height(name, model.net), depth, config)
             decay = config.training.weight_decay if parameter.ndim > 1 else 0.0
             grouped.setdefault((rate, decay), []).append(parameter)
     return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in grouped.items()]
 
 
-def _rate_factor(name: str, depth: int, config: Config) -> float:
-    if name.startswith(("classifier.", "pooler.")) or ".pooler." in name:
+def _rate_factor(layer: int | None, depth: int, config: Config) -> float:
+    if layer is None:
         return config.training.head_lr_multiplier
-    layer = re.search(r"\.layers?\.(\d+)\.", name)
-    height = int(layer.group(1)) + 1 if layer else 0
-    return float(config.training.layer_lr_decay ** (depth - height))
+    return float(config.training.layer_lr_decay ** (depth - layer))
 
 
 def parameters_of(optimizer: Optimizer) -> Iterator[nn.Parameter]:

@@ -16,6 +16,7 @@ from trainer.errors import ConfigError, Problem
 from trainer.loggers import require_loggers
 from trainer.metrics import score
 from trainer.model.build import encoder_config, load_tokenizer, require_checkpointing
+from trainer.model.layers import require_layers
 from trainer.model.source import require_model
 from trainer.optimizer import require_optimizer
 from trainer.selection import NEWEST
@@ -54,6 +55,7 @@ def prepare(config: Config) -> Preparation:
     tokenizer = load_tokenizer(config.model, texts=rows.train.table.texts)
     encoder = encoder_config(config.model, tasks=rows.tasks, vocabulary_size=len(tokenizer))
     require_checkpointing(encoder, config.optimization.gradient_checkpointing)
+    require_layers(encoder, config.training.trained_layers)
     return Preparation(config, rows, tokenizer, callbacks)
 
 

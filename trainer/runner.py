@@ -29,6 +29,7 @@ from trainer.memory.foreign import classified
 from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
+from trainer.model.layers import freeze
 from trainer.optimizer import build_optimizer, prime
 from trainer.outcome import Metrics, Observer, Outcome, Report, Silent, Status
 from trainer.predictions import prediction_lines
@@ -263,6 +264,7 @@ class _Run:
             if fresh:
                 self.journal.say(f"New heads, which begin with random weights: {', '.join(fresh)}")
         checkpoint_layers(model.net, self.config.optimization.gradient_checkpointing)
+        freeze(model.net, trained_layers=self.config.training.trained_layers)
         if self.card.limit_bytes is None:  # a card's plan is of padded micro-batches
             model.use_packing()
         return self.card.adopt(model)

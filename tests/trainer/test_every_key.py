@@ -76,6 +76,7 @@ CASES: dict[str, Case] = {
     "training.label_smoothing": Case(0.2, "weights"),
     "training.layer_lr_decay": Case(0.5, "weights"),
     "training.head_lr_multiplier": Case(10.0, "weights"),
+    "training.trained_layers": Case(1, "weights"),
     "training.evaluations_per_epoch": Case(2, "metrics"),
     "optimization.optimizer": Case("Adafactor", "weights"),
     "optimization.gradient_checkpointing": Case(True, "summary", card="8GiB"),

@@ -16,6 +16,7 @@ from trainer.errors import ConfigError
 from trainer.memory.planned_optimizer import build_planned_optimizer
 from trainer.model.build import build_model
 from trainer.model.classifier import Classifier
+from trainer.model.layers import freeze
 from trainer.optimizer import build_optimizer, parameter_groups, parameters_of, prime, require_optimizer
 
 TASKS = [Task("toxicity", ("none", "toxic"))]
@@ -61,6 +62,18 @@ def test_the_rate_falls_from_the_head_through_the_layers_to_the_embeddings() -> 
         "bert.embeddings.word_embeddings.weight": 2.5e-4,
     }
     assert {name: rates[name][0] for name in first} == pytest.approx(first)
+
+
+@pytest.mark.parametrize("family", NAMES)
+@pytest.mark.parametrize("trained", [0, 1, 2])
+def test_in_every_family_the_heads_and_the_top_layers_alone_are_trained(family: str, trained: int) -> None:
+    net = AutoModelForSequenceClassification.from_config(family_config(family))
+    freeze(net, trained_layers=trained)
+    expected = {4e-3, 1e-3, 5e-4, 2.5e-4}  # heads, top layer, the one below, embeddings
+    rates = {expected_rate(name) for name, parameter in net.named_parameters() if parameter.requires_grad}
+    assert rates == set(sorted(expected, reverse=True)[: trained + 1])
+    groups = parameter_groups(Classifier(net, sizes=[2], pooling="cls"), configured())
+    assert all(parameter.requires_grad for group in groups for parameter in group["params"])
 
 
 @pytest.mark.parametrize("family", NAMES)

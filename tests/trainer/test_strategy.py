@@ -90,6 +90,82 @@ def test_a_progressive_run_sees_short_texts_first_and_whole_ones_last(tmp_path: 
     ]
 
 
+class Moved:
+    """A callback: in each stage, the names of the weights that training changed."""
+
+    by_stage: ClassVar[list[set[str]]] = []
+
+    def on_train_begin(self, trainer: Loop, **_: Any) -> None:
+        self.before = {name: value.clone() for name, value in trainer.model.net.state_dict().items()}
+
+    def on_train_end(self, trainer: Loop, **_: Any) -> None:
+        now = trainer.model.net.state_dict()
+        moved = {name for name, value in self.before.items() if not torch.equal(value, now[name])}
+        self.by_stage.append(moved)
+
+
+def test_a_run_may_begin_with_the_heads_and_go_down_layer_by_layer(tmp_path: Path) -> None:
+    """Frozen layers keep their weights bit for bit; the last stage trains them all."""
+    Moved.by_stage.clear()
+    stages = [{"trained_layers": 0, "max_sequence_length": 12}, {"trained_layers": 1}]
+    named = [f"{__name__}:{Moved.__name__}"]
+    config = make_config(tmp_path, strategy__progressive=stages, callbacks__custom=named)
+    watcher = Watcher()
+    run(config, directory=tmp_path / "run", observer=watcher)
+    heads, top, everything = Moved.by_stage
+    assert heads
+    assert all(name.startswith("classifier.") or ".pooler." in name for name in heads)
+    assert top - heads == {name for name in everything if ".layer.1." in name}
+    assert everything - top == {name for name in everything if ".layer.0." in name or ".embeddings." in name}
+    assert [line for line in watcher.lines if line.startswith("Stage")][:2] == [
+        "Stage 1 of 3: the heads alone, texts of at most 12 tokens, 1 epoch",
+        "Stage 2 of 3: the heads and the top 1 layer, 1 epoch",
+    ]
+
+
+@pytest.mark.parametrize("stop_at", [3, 8])
+def test_a_run_of_growing_layers_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
+    stages = [{"trained_layers": 1, "num_epochs": 1}]
+    config = make_config(tmp_path, strategy__progressive=stages, training__num_epochs=1)
+    run(config, directory=tmp_path / "whole")
+    steps = [0]
+
+    class Stopper(Watcher):
+        def progress(self, done: int, total: int, status: str) -> None:
+            steps[0] += 1
+
+        def interrupted(self) -> bool:
+            return steps[0] >= stop_at
+
+    assert run(config, directory=tmp_path / "broken", observer=Stopper()).status == "interrupted"
+    run(config, directory=tmp_path / "broken")
+    assert difference(weights_of(tmp_path / "broken"), weights_of(tmp_path / "whole")) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("stages", "own"),
+    [
+        ([{"num_epochs": 2}], None),
+        ([{"trained_layers": 2}, {"trained_layers": 1}], None),
+        ([{"trained_layers": 1}], 1),
+        ([{"trained_layers": 1}, {"max_sequence_length": 8}], None),
+    ],
+)
+def test_stages_that_do_not_grow_are_refused(
+    tmp_path: Path, stages: list[dict[str, int]], own: int | None
+) -> None:
+    config = make_config(tmp_path, strategy__progressive=stages, training__trained_layers=own)
+    with pytest.raises(ConfigError, match=r"strategy\.progressive: stage \d .* and more of neither"):
+        run(config, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_trained_layers_than_there_are_is_refused(tmp_path: Path) -> None:
+    config = make_config(tmp_path, strategy__progressive=[{"trained_layers": 9}])
+    with pytest.raises(ConfigError, match=r"trained_layers is 9, but the model has only 2 layers"):
+        run(config, directory=tmp_path / "run")
+
+
 def test_a_stage_begins_with_the_best_weights_of_the_one_before(tmp_path: Path) -> None:
     Beginnings.apart.clear()
     named = [f"{__name__}:{Beginnings.__name__}"]
@@ -241,7 +317,7 @@ def test_a_mistaken_strategy_is_named_at_its_place(tmp_path: Path, text: str, me
 @pytest.mark.parametrize("lengths", [(16, 16), (16, 8), (8, 32)])
 def test_lengths_that_do_not_rise_to_the_models_are_refused(tmp_path: Path, lengths: tuple[int, ...]) -> None:
     stages = [{"max_sequence_length": length} for length in lengths]
-    with pytest.raises(ConfigError, match=r"must rise, and stay below model\.max_sequence_length"):
+    with pytest.raises(ConfigError, match=r"must have shorter texts or fewer trained layers than"):
         run(make_config(tmp_path, strategy__progressive=stages), directory=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

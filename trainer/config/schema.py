@@ -102,6 +102,11 @@ class TrainingConfig(Section):
     label_smoothing: Rate = Field(0.0, description="cross-entropy label smoothing")
     layer_lr_decay: float = Field(1.0, gt=0, le=1, description="rate factor per layer below the top")
     head_lr_multiplier: float = Field(1.0, gt=0, description="learning rate of the heads over the encoder's")
+    trained_layers: int | None = Field(
+        None,
+        ge=0,
+        description="top encoder layers that are trained, besides the heads; null: all, and embeddings",
+    )
     evaluations_per_epoch: int = Field(1, ge=1, description="evaluations, evenly spaced, in each epoch")
 
     @model_validator(mode="before")
@@ -147,7 +152,9 @@ class CallbacksConfig(Section):
         3, ge=1, description="evaluations without improvement before stopping; null: never"
     )
     early_stopping_metric: Name = Field(
-        "eval_f1_macro", description="picks the best evaluation; `evaluation` takes the last"
+        "eval_f1_macro",
+        description="picks the best evaluation, as eval_f1_weighted, eval_mcc, eval_loss, or of one task "
+        "eval_toxicity_mcc, would; `evaluation` takes the last",
     )
     early_stopping_mode: Literal["max", "min"] = Field("max", description="is more of it better?")
     save_top_k: int = Field(1, ge=0, description="best checkpoints kept")
@@ -178,7 +185,14 @@ class ExperimentConfig(Section):
 class EarlierStage(Section):
     """A stage of `strategy.progressive` before the last one, which is the configuration itself."""
 
-    max_sequence_length: int = Field(ge=8, description="tokens kept of a text in this stage")
+    max_sequence_length: int | None = Field(
+        None, ge=8, description="tokens kept of a text in this stage; null: model.max_sequence_length"
+    )
+    trained_layers: int | None = Field(
+        None,
+        ge=0,
+        description="top layers trained in this stage, 0: the heads; null: training.trained_layers",
+    )
     num_epochs: int = Field(1, ge=1, description="passes over the training rows in this stage")
 
 
@@ -195,7 +209,9 @@ class PretrainConfig(Section):
 class StrategyConfig(Section):
     """A run of more than one stage, or one that averages other runs; at most one of the keys."""
 
-    progressive: list[EarlierStage] = Field([], description="stages of shorter texts before the run itself")
+    progressive: list[EarlierStage] = Field(
+        [], description="stages of shorter texts or fewer layers before the run"
+    )
     two_stage: PretrainConfig | None = Field(None, description="labelled rows to pre-train on")
     ensemble: list[Name] = Field(
         [], description="experiment directories whose probabilities are averaged; nothing is trained"

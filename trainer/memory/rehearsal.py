@@ -28,6 +28,7 @@ from trainer.memory.semantics import cuda_semantics
 from trainer.memory.trace import Trace, in_order
 from trainer.model.build import checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
+from trainer.model.layers import freeze
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
 
@@ -86,6 +87,7 @@ def random_model(request: PlanRequest) -> Classifier:
     arguments: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention}
     net = AutoModelForSequenceClassification.from_config(config, **arguments)
     checkpoint_layers(net, request.checkpointing)
+    freeze(net, trained_layers=request.trained_layers)
     return Classifier(net, sizes=request.sizes, pooling=request.pooling)
 
 

@@ -74,8 +74,9 @@ class PlanRequest:
     """One training step to plan.
 
     encoder: transformers' configuration as JSON, `model_type` included. sizes: classes per task. rows,
-    length: the largest micro-batch. accumulated: gradients are alive during forward (more than one
-    micro-batch per optimizer step, or gradients zeroed instead of dropped).
+    length: the largest micro-batch. trained_layers: top layers that are not frozen; None: nothing is.
+    accumulated: gradients are alive during forward (more than one micro-batch per optimizer step, or
+    gradients zeroed instead of dropped).
     """
 
     encoder: str
@@ -87,6 +88,7 @@ class PlanRequest:
     optimizer: OptimizerKind = "adamw_fused"
     attention: Attention = "sdpa"
     checkpointing: Checkpointing = False
+    trained_layers: int | None = None
     accumulated: bool = False
     software: Software = field(default_factory=Software)
 
@@ -146,6 +148,7 @@ def request_of(config: Config, *, encoder: str, sizes: tuple[int, ...], cuda: bo
         optimizer=_optimizer(config),
         attention="sdpa" if optimization.memory_efficient_attention else "eager",
         checkpointing=optimization.gradient_checkpointing,
+        trained_layers=config.training.trained_layers,
         accumulated=config.accumulation_steps > 1,
         software=Software(cuda=cuda, workspace_bytes=CUBLAS_WORKSPACE if cuda else 0),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -34,18 +35,18 @@ def earlier_stages(config: Config) -> tuple[Stage, ...]:
         raise ConfigError([Problem(None, text) for text in problems])
     if strategy.two_stage is not None:
         return (_pretraining(config, strategy.two_stage),)
-    return tuple(_shorter(config, stage, number) for number, stage in enumerate(strategy.progressive, 1))
+    return tuple(_smaller(config, stage, number) for number, stage in enumerate(strategy.progressive, 1))
 
 
 def _problems(config: Config) -> Iterator[str]:
-    lengths = [stage.max_sequence_length for stage in config.strategy.progressive]
-    full = config.model.max_sequence_length
-    if lengths and not _rising([*lengths, full]):
-        shown = ", ".join(map(str, lengths))
-        yield (
-            f"strategy.progressive: the lengths {shown} must rise, and stay below model.max_sequence_length "
-            f"({full}), which is the last stage's"
-        )
+    extents = [_extent(config, stage) for stage in (*config.strategy.progressive, EarlierStage())]
+    for number, (this, following) in enumerate(pairwise(extents), start=1):
+        if this == following or any(now > then for now, then in zip(this, following, strict=True)):
+            last = "the run itself" if number == len(extents) - 1 else f"stage {number + 1}"
+            yield (
+                f"strategy.progressive: stage {number} ({_said(this)}) must have shorter texts or fewer "
+                f"trained layers than {last} ({_said(following)}), and more of neither"
+            )
     if config.strategy.two_stage and is_builtin(config.model.name):
         yield (
             f"strategy.two_stage: {config.model.name} takes its vocabulary from the training rows, and two "
@@ -53,16 +54,28 @@ def _problems(config: Config) -> Iterator[str]:
         )
 
 
-def _rising(numbers: Sequence[int]) -> bool:
-    return all(first < second for first, second in pairwise(numbers))
+def _extent(config: Config, stage: EarlierStage) -> tuple[int, float]:
+    """(tokens of a text, trained layers) of `stage`; of one that says nothing, the configuration's own."""
+    layers = config.training.trained_layers if stage.trained_layers is None else stage.trained_layers
+    length = stage.max_sequence_length or config.model.max_sequence_length
+    return length, math.inf if layers is None else layers
 
 
-def _shorter(config: Config, stage: EarlierStage, number: int) -> Stage:
-    title = f"texts of at most {stage.max_sequence_length} tokens, {_epochs(stage.num_epochs)}"
-    changes: Changes = {
-        "model": {"max_sequence_length": stage.max_sequence_length},
-        "training": {"num_epochs": stage.num_epochs},
-    }
+def _said(extent: tuple[int, float]) -> str:
+    length, layers = extent
+    return f"{length} tokens, {'all' if layers == math.inf else layers} layers"
+
+
+def _smaller(config: Config, stage: EarlierStage, number: int) -> Stage:
+    changes: Changes = {"model": {}, "training": {"num_epochs": stage.num_epochs}}
+    parts = []
+    if stage.trained_layers is not None:
+        changes["training"]["trained_layers"] = stage.trained_layers
+        parts.append(_top(stage.trained_layers))
+    if stage.max_sequence_length is not None:
+        changes["model"]["max_sequence_length"] = stage.max_sequence_length
+        parts.append(f"texts of at most {stage.max_sequence_length} tokens")
+    title = ", ".join([*parts, _epochs(stage.num_epochs)])
     return Stage(title, _standing_alone(config, changes, number=number))
 
 
@@ -100,6 +113,10 @@ def _standing_alone(config: Config, changes: Changes, *, number: int) -> Config:
         for name in always.keys() | changes.keys()
     }
     return config.model_copy(update={**sections, "strategy": StrategyConfig()})
+
+
+def _top(layers: int) -> str:
+    return f"the heads and the top {layers} layer{'s' if layers > 1 else ''}" if layers else "the heads alone"
 
 
 def _epochs(count: int) -> str:

@@ -134,7 +134,13 @@ def test_a_torn_cache_file_is_as_good_as_none(tmp_path: Path, content: str) -> N
 
 @pytest.mark.parametrize(
     "change",
-    [{"length": 33}, {"precision": "bf16"}, {"accumulated": True}, {"software": Software(expandable=True)}],
+    [
+        {"length": 33},
+        {"precision": "bf16"},
+        {"accumulated": True},
+        {"trained_layers": 1},
+        {"software": Software(expandable=True)},
+    ],
 )
 def test_plans_of_different_requests_do_not_meet(tmp_path: Path, change: dict[str, object]) -> None:
     request, cache = small_request(), PlanCache(tmp_path)

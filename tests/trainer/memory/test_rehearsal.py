@@ -18,6 +18,7 @@ from trainer.memory.rehearsal import measure, rehearse, rehearse_rows
 from trainer.memory.request import OptimizerKind, PlanRequest, PrecisionName, Software
 from trainer.model.build import checkpoint_layers
 from trainer.model.classifier import Classifier
+from trainer.model.layers import freeze
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
 
@@ -28,6 +29,7 @@ def measured_peak(request: PlanRequest) -> int:
     """The same step over real tensors on the CPU; one padded token, so that there is a mask."""
     net = AutoModelForSequenceClassification.from_config(bert(), attn_implementation=request.attention)
     checkpoint_layers(net, request.checkpointing)
+    freeze(net, trained_layers=request.trained_layers)
     model = Classifier(net, sizes=request.sizes, pooling=request.pooling).train()
     dtype = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[request.precision]
     with LiveMeter() as meter:
@@ -75,6 +77,17 @@ def test_the_planned_peak_is_what_real_tensors_hold(
 def test_every_real_optimizer_is_planned_as_it_runs(optimizer: OptimizerKind) -> None:
     request = replace(small_request(rows=2, length=16), optimizer=optimizer, software=HOST)
     assert rehearse(request).peak_bytes == measured_peak(request)
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_frozen_layers_are_planned_as_they_run_and_take_less(trained: int, checkpointing: bool) -> None:
+    whole = replace(small_request(rows=16, length=64), checkpointing=checkpointing, software=HOST)
+    frozen = replace(whole, trained_layers=trained)
+    found = rehearse(frozen)
+    assert found.peak_bytes == measured_peak(frozen)
+    assert found.gradients_bytes < rehearse(whole).gradients_bytes
+    assert found.peak_bytes < rehearse(whole).peak_bytes
 
 
 def test_the_fake_step_allocates_and_frees_what_the_real_one_does() -> None:
