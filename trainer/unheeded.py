@@ -1,4 +1,4 @@
-"""Settings that have no effect in this run, so that none is ignored in silence."""
+"""Settings that have no effect in this run, or one nobody may expect: none is passed over in silence."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.config.schema import Config, DataConfig
+from trainer.model.source import exportable
 
 #: cpu: no card limits the run; virtual: the CPU plays one; cuda: a real one
 HOST = frozenset({"cpu"})
@@ -45,6 +46,17 @@ def rules() -> dict[str, Rule]:
             "is not used: batches are made when they are needed",
         ),
     }
+
+
+def unexportable_settings(config: Config) -> list[str]:
+    """A line for a setting whose model trains, but cannot be exported."""
+    name, pooling = config.model.name, config.model.pooling
+    if exportable(name, pooling=pooling):
+        return []
+    return [
+        f"model.pooling {pooling}: {name} trained so cannot be exported to plain transformers; "
+        "cls can, and mean of the BERT family"
+    ]
 
 
 def unheeded_settings(config: Config, *, device: str) -> list[str]:

@@ -77,6 +77,16 @@ def test_the_defaults_are_heeded_on_a_gpu() -> None:
     assert unheeded_settings(Config(), device="cuda") == []
 
 
+@pytest.mark.parametrize(("pooling", "told"), [("cls", 0), ("mean", 0), ("last4", 1)])
+def test_a_run_says_first_that_its_model_cannot_be_exported(tmp_path: Path, pooling: str, told: int) -> None:
+    watcher = Watcher()
+    config = make_config(tmp_path, model__pooling=pooling, training__num_epochs=1)
+    run(config, directory=tmp_path / "run", observer=watcher)
+    lines = [line for line in watcher.lines if "cannot be exported to plain transformers" in line]
+    assert lines == watcher.lines[:told]
+    assert len(lines) == told
+
+
 def test_a_run_says_what_it_does_not_heed(tmp_path: Path) -> None:
     watcher = Watcher()
     config = make_config(

@@ -56,7 +56,11 @@ class ModelConfig(Section):
     task_weights: dict[Name, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="task -> weight in loss and eval_f1_macro; null: the tasks' own"
     )
-    pooling: Pooling = Field("cls", description="which hidden states the head sees")
+    pooling: Pooling = Field(
+        "cls",
+        description="which hidden states the head sees; last4: of the last four layers, and "
+        "such a model cannot be exported",
+    )
 
     @field_validator("task_weights")
     @classmethod
