@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 import torch
+from pydantic import BaseModel
 
 from tests.trainer.model.families import save_encoder
 from tests.trainer.runs import Watcher, write_rows
@@ -107,6 +108,31 @@ CASES: dict[str, Case] = {
     ),
 }
 
+SHORT_FIRST = {"strategy.progressive": [{"max_sequence_length": 12}]}
+FORUM = {"train_path": "other.jsonl", "val_path": "val.jsonl"}
+TWO_STAGE = {"model.name": "a-bert", "strategy.two_stage": FORUM}
+TONE = {**TASKS, "model.tasks": {"tone": {"classes": ["calm", "angry"]}}}
+
+#: keys inside of the value of a key, whose whole value is changed
+NESTED: dict[str, Case] = {
+    "model.tasks.classes": Case({"tone": {"classes": ["calm", "angry", "mad"]}}, "weights", base=TONE),
+    "model.tasks.weight": Case({"tone": {"classes": ["calm", "angry"], "weight": 5.0}}, "weights", base=TONE),
+    "strategy.progressive.max_sequence_length": Case(
+        [{"max_sequence_length": 8}], "weights", base=SHORT_FIRST
+    ),
+    "strategy.progressive.trained_layers": Case(
+        [{"max_sequence_length": 12, "trained_layers": 1}], "weights", base=SHORT_FIRST
+    ),
+    "strategy.progressive.num_epochs": Case(
+        [{"max_sequence_length": 12, "num_epochs": 2}], "weights", base=SHORT_FIRST
+    ),
+    "strategy.two_stage.train_path": Case({**FORUM, "train_path": "train.jsonl"}, "weights", base=TWO_STAGE),
+    "strategy.two_stage.val_path": Case({**FORUM, "val_path": "train.jsonl"}, "summary", base=TWO_STAGE),
+    "strategy.two_stage.num_epochs": Case({**FORUM, "num_epochs": 1}, "weights", base=TWO_STAGE),
+    "strategy.two_stage.learning_rate": Case({**FORUM, "learning_rate": 2e-3}, "weights", base=TWO_STAGE),
+    "strategy.two_stage.num_labels": Case({**FORUM, "num_labels": 3}, "weights", base=TWO_STAGE),
+}
+
 #: keys whose proof is a test of its own below
 BY_THEMSELVES = {
     "model.hidden_size",
@@ -124,6 +150,33 @@ class Speaks:
 def test_every_key_of_the_schema_is_proven_here() -> None:
     assert CASES.keys() | BY_THEMSELVES == key_paths().keys()
     assert not CASES.keys() & BY_THEMSELVES
+
+
+def test_every_key_inside_of_a_value_is_proven_too() -> None:
+    found = {
+        f"{path}.{inner}"
+        for path, outer in key_paths().items()
+        for model in _models_in(outer.annotation)
+        for inner in model.model_fields
+    }
+    assert found == NESTED.keys()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", NESTED)
+def test_a_key_inside_of_a_value_changes_what_a_run_leaves_behind(
+    key: str, pictured: Callable[..., dict[str, Any]]
+) -> None:
+    case = NESTED[key]
+    outer = key.rpartition(".")[0]
+    changed = pictured({**case.base, outer: case.value})
+    assert changed[case.where] != pictured(case.base)[case.where]
 
 
 @pytest.mark.slow
