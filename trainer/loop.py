@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
-from torch.optim.lr_scheduler import LambdaLR
-
 from trainer import callbacks as hooks
 from trainer.checkpoint import LAST, Progress, load_optimizer, load_state, load_weights, save_checkpoint
-from trainer.config.schema import Config
-from trainer.cutting import Cutting, Packed, Padded
+from trainer.commentary import Commentary
 from trainer.data.batches import effective_batches
 from trainer.errors import NonFinite
 from trainer.evaluation import Evaluation, Evaluator
-from trainer.memory.foreign import classified
+from trainer.guarded_step import GuardedStep
 from trainer.memory.recovery import (
     LengthBudgets,
     Recovery,
@@ -28,47 +21,22 @@ from trainer.memory.recovery import (
     random_state,
     restore_random_state,
 )
-from trainer.sameness import Sameness
 from trainer.selection import Selection
-from trainer.step import TrainStep, to_device
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from trainer.data.batches import Batch
-    from trainer.data.packs import PackedBatch
     from trainer.data.splits import Split
-    from trainer.data.tasks import Task
-    from trainer.experiment import Experiment
     from trainer.journal import Journal
     from trainer.loggers import Loggers
-    from trainer.memory.card import Card
-    from trainer.metrics import Scores
     from trainer.model.classifier import Classifier
     from trainer.outcome import Report
+    from trainer.parts import Parts
 
 Ended = Literal["completed", "stopped", "interrupted"]
-
-#: a line past this share of the card is a warning (guide: 3.5 of 4 GB)
-CROWDED = 7 / 8
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a loop works with; `run` puts it together. predicted_bytes: the planned peak."""
-
-    config: Config
-    tasks: Sequence[Task]
-    train: Split
-    val: Split
-    step: TrainStep
-    schedule: LambdaLR
-    card: Card
-    experiment: Experiment
-    callbacks: Sequence[object]
-    predicted_bytes: int | None = None
 
 
 class Loop:
@@ -82,24 +50,25 @@ class Loop:
         self.progress = Progress()
         self.selection = Selection(parts.config, checkpoints=parts.experiment.checkpoints)
         self.recovery = Recovery(parts.card, say=journal.say)
+        events = self.progress.oom_events
+        self.guarded = GuardedStep(parts, recovery=self.recovery, events=events)
         full = parts.config.model.max_sequence_length
-        self.cutting: Cutting = (Packed if self.model.packs else Padded)(parts.train, max_length=full)
-        tokens = parts.config.micro_batch_size * full
-        if parts.card.limit_bytes is None:
-            tokens = min(tokens, self.cutting.unlimited_tokens)
-        self.budget = LengthBudgets(tokens, full, self.progress.oom_events)
-        budget = TokenBudget(tokens, full, self.progress.oom_events)
+        budget = TokenBudget(self.budget.tokens, full, events)
         self.evaluator = Evaluator(parts.step, parts.tasks, budget, self.recovery)
+        self.commentary = Commentary(parts.config, card=parts.card, journal=journal)
         self._started = time.monotonic()
         self._saved = self._started
-        self._warned = False
         self._rate = 0.0
-        self._sameness = Sameness(parts.config.training)
 
     @property
     def model(self) -> Classifier:
         """The model being trained."""
         return self.parts.step.model
+
+    @property
+    def budget(self) -> LengthBudgets:
+        """What micro-batches of training may take."""
+        return self.guarded.budget
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -144,7 +113,7 @@ class Loop:
         """
         self._hook("on_train_begin")
         if self.config.training.auto_batch_size and self.progress.step == 0:
-            self._verify()
+            self.guarded.verify()
         with self.parts.experiment.loggers(from_step=self.progress.step) as loggers:
             ended = self._epochs(loggers)
         self.note_progress()
@@ -199,61 +168,19 @@ class Loop:
 
     def _one_step(self, rows: NDArray[np.int64]) -> None:
         self.model.train()
-        loss = self._gradients(rows, where=f"step {self.progress.step + 1}")
-        if not math.isfinite(loss):
-            rate = self._peak_rate()
-            raise NonFinite(f"the loss is {loss} at step {self.progress.step + 1}, learning rate {rate:.3g}")
+        number = self.progress.step + 1
+        loss = self.guarded.gradients(rows, where=f"step {number}")
         self._rate = self._peak_rate()
-        self._update()
+        if not math.isfinite(loss):
+            raise NonFinite(f"the loss is {loss} at step {number}, learning rate {self._rate:.3g}")
+        self.guarded.update(where=f"the optimizer step {number}")
+        self.parts.schedule.step()
         self.progress.step += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
-        self.journal.progress(self.progress.step, self.total_steps, self._live_line(loss))
-        self._hook("on_step_end", step=self.progress.step, loss=loss)
-
-    def _verify(self) -> None:
-        """One gradient pass as large as any will be, before it counts: it leaves nothing but a budget."""
-        if self.parts.card.limit_bytes is None:
-            return
-        before = random_state(self.parts.card.device)
-        micro = self.config.micro_batch_size
-        # Where gradients accumulate, the peak comes with the second micro-batch.
-        count = min(self.config.effective_batch_size, 2 * micro)
-        longest = np.argsort(-self._lengths_N, kind="stable")[:count]
-        self.model.train()
-        self._gradients(longest, where="the trial of the largest micro-batch")
-        self.parts.step.forget()
-        restore_random_state(before, self.parts.card.device)
-
-    def _gradients(self, rows: NDArray[np.int64], *, where: str) -> float:
-        lengths_B = self._lengths_N[rows]
-        totals = self.parts.step.loss.totals(self.parts.train.labels_NT[rows])
-
-        def work(tokens: int) -> float:
-            cuts = self.cutting.cuts(lengths_B, tokens)
-            return float(self.parts.step.gradients([self._batch(rows[cut]) for cut in cuts], totals))
-
-        longest = int(lengths_B.max())
-        budget = self.budget.at(longest)
-        loss = self.recovery.run(
-            work,
-            budget=budget,
-            cut=lambda tokens: self.cutting.largest(lengths_B, tokens),
-            forget=self.parts.step.forget,
-            where=where,
-        )
-        self.budget.remember(longest, budget)
-        return loss
-
-    def _update(self) -> None:
-        """The optimizer's own step does not shrink with the micro-batch: an OOM here is final."""
-        try:
-            with classified():
-                self.parts.step.update()
-        except torch.OutOfMemoryError as error:
-            where = f"the optimizer step {self.progress.step + 1}"
-            raise self.recovery.exhausted(where, error) from error
-        self.parts.schedule.step()
+        live = self.commentary.live_line(number, loss=loss, rate=self._rate)
+        self.journal.progress(number, self.total_steps, live)
+        self._hook("on_step_end", step=number, loss=loss)
 
     def _evaluation(self, epoch: int, loggers: Loggers) -> Ended | None:
         progress = self.progress
@@ -266,7 +193,9 @@ class Loop:
         self.parts.experiment.write_history(progress.history)
         loggers.log({**metrics, **self._memory()}, step=progress.step)
         if self.report is None:
-            self._say_evaluation(metrics, found.scores)
+            self.commentary.evaluation(metrics, epoch=progress.step / self.steps_per_epoch)
+            last = progress.step == self.total_steps
+            self.commentary.hint(found.scores, step=progress.step, last=last)
         self._hook("on_evaluate", evaluation=number, metrics=metrics)
         return self._verdict(number, metrics)
 
@@ -332,41 +261,8 @@ class Loop:
         parts = self.config.training.evaluations_per_epoch
         return {math.ceil(self.steps_per_epoch * part / parts): part for part in range(1, parts + 1)}
 
-    @cached_property
-    def _lengths_N(self) -> NDArray[np.int64]:
-        return self.parts.train.tokens.lengths(self.budget.full_length)
-
-    def _batch(self, rows: NDArray[np.int64]) -> Batch | PackedBatch:
-        return to_device(self.cutting.batch(rows), self.parts.card.device, pin=self.config.data.pin_memory)
-
     def _peak_rate(self) -> float:
         return float(max(group["lr"] for group in self.parts.step.optimizer.param_groups))
-
-    def _live_line(self, loss: float) -> str:
-        line = f"Step {self.progress.step} | Loss: {loss:.4f} | LR: {self._rate:.2e}"
-        live, limit = self.parts.card.live_bytes(), self.parts.card.limit_bytes
-        if live is None or limit is None or not self.config.callbacks.monitor_gpu_memory:
-            return line
-        if not self._warned:  # asking a CUDA device for its peak is not free
-            self._warn_when_crowded(limit)
-        return f"{line} | GPU Mem: {live / 2**30:.1f}GB/{limit / 2**30:.0f}GB"
-
-    def _warn_when_crowded(self, limit: int) -> None:
-        peak = self.parts.card.peak_bytes() or 0
-        if peak > CROWDED * limit:
-            self._warned = True
-            self.journal.warn(f"{peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use")
-
-    def _say_evaluation(self, metrics: dict[str, float], scores: Scores) -> None:
-        epoch = self.progress.step / self.steps_per_epoch
-        self.journal.say(
-            f"Epoch {epoch:.2f} | train_loss {metrics['train_loss']:.4f}"
-            f" | eval_loss {metrics['eval_loss']:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}"
-            f" | eval_accuracy {metrics['eval_accuracy']:.4f}"
-        )
-        step = self.progress.step
-        if hint := self._sameness.hint(scores, step=step, last=step == self.total_steps):
-            self.journal.warn(hint)
 
     def _hook(self, name: str, **kwargs: Any) -> None:
         hooks.call(self.parts.callbacks, name, self, **kwargs)

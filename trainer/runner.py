@@ -9,39 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from trainer.assembly import Assembly
 from trainer.checkpoint import Progress, drop_resumable, load_weights
 from trainer.config.schema import Config
 from trainer.continuation import Start, find_start
-from trainer.data.content import fingerprint
-from trainer.data.findings import UNKNOWN_TOKENS
-from trainer.data.splits import Rows, Split, cache_directory, tokenised
 from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
 from trainer.identity import identity_of
-from trainer.journal import Journal, tokenising
+from trainer.journal import Journal
 from trainer.layout import Layout, lay_out, spec_of
-from trainer.loop import Loop, Parts
-from trainer.loss import MultiTaskLoss, class_weights
-from trainer.memory.card import Card, open_card
+from trainer.loop import Loop
+from trainer.memory.card import open_card
 from trainer.memory.context import device_for
 from trainer.memory.foreign import classified
 from trainer.memory.recovery import Recovery
-from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
-from trainer.model.classifier import Classifier
-from trainer.model.layers import freeze
-from trainer.optimizer import build_optimizer, prime
 from trainer.outcome import Metrics, Observer, Outcome, Report, Silent, Status
 from trainer.predictions import prediction_lines
 from trainer.preparation import Preparation, prepare
-from trainer.schedule import build_schedule, total_steps
 from trainer.site import Site
-from trainer.step import TrainStep, precision_for
+from trainer.step import precision_for
 from trainer.strategy.ancestry import Ancestry, run_in_stages
 from trainer.strategy.average import average_runs
-from trainer.strategy.inheritance import inherit
 from trainer.strategy.stages import earlier_stages
-from trainer.unheeded import unheeded_settings
+from trainer.summary import Result, summary_of
+from trainer.unheeded import unexportable_settings, unheeded_settings
 
 if TYPE_CHECKING:
     from trainer.memory.card import CardSpec
@@ -118,30 +110,26 @@ class _Setting:
         ):
             # Who takes reports is running many of these, and says it once for all; so does a first stage.
             told = self.report is not None or ancestry.parent is not None
-            for line in () if told else unheeded_settings(ready.config, device=layout.device):
+            odd = unheeded_settings(ready.config, device=layout.device) + unexportable_settings(config)
+            for line in (*(() if told else odd), *layout.notes):
                 journal.say(line)
-            for line in layout.notes:
-                journal.say(line)
-            making = _Run(experiment, ready, opened, journal, layout=layout)
-            making.ancestry = ancestry
-            return making.outcome(self.report, start)
+            assembly = Assembly(ready, experiment, opened, journal, layout, ancestry.parent)
+            return _Run(assembly, ancestry).outcome(self.report, start)
 
 
 class _Run:
-    """One run in the making: builds the parts, lets the loop run, writes what is left behind."""
+    """One run in the making: lets the loop run over its parts, and writes what is left behind."""
 
-    def __init__(
-        self, experiment: Experiment, ready: Preparation, card: Card, journal: Journal, *, layout: Layout
-    ) -> None:
-        self.layout = layout
-        self.experiment = experiment
-        self.config = experiment.config
-        self.ready = ready
-        self.rows = ready.rows
-        self.card = card
-        self.journal = journal
+    def __init__(self, assembly: Assembly, ancestry: Ancestry) -> None:
+        self.assembly = assembly
+        self.ancestry = ancestry
+        self.layout = assembly.layout
+        self.experiment = assembly.experiment
+        self.config = assembly.experiment.config
+        self.rows = assembly.ready.rows
+        self.card = assembly.card
+        self.journal = assembly.journal
         self.loop: Loop | None = None
-        self.ancestry = Ancestry()
 
     def outcome(self, report: Report | None, start: Start) -> Outcome:
         """Train and finish; the two faults that end a trial become its status."""
@@ -160,7 +148,9 @@ class _Run:
 
     def _trained(self, report: Report | None, start: Start) -> Outcome:
         self._require_room()
-        loop = self.loop = self._build(report)
+        # Who takes reports is running many of these on the same rows.
+        parts = self.assembly.parts(watched=report is None)
+        loop = self.loop = Loop(parts, journal=self.journal, report=report)
         self._start(loop, start)
         status: Status = loop.run()
         test = self._finish(loop) if status == "completed" else {}
@@ -178,38 +168,6 @@ class _Run:
         )
         raise OutOfMemory(message, needed_bytes=needed, limit_bytes=limit)
 
-    def _build(self, report: Report | None) -> Loop:
-        config, rows = self.config, self.rows
-        self.ready.tokenizer.save_pretrained(self.experiment.tokenizer)
-        train, val = self._tokenised(rows.train), self._tokenised(rows.val)
-        if report is None:  # who takes reports is running many of these on the same rows
-            self._warn_of_unknown(train)
-        step = self._step()
-        steps = total_steps(config, rows=len(train.labels_NT))
-        schedule = build_schedule(step.optimizer, config.training, total_steps=steps)
-        parts = Parts(
-            config=config,
-            tasks=rows.tasks,
-            train=train,
-            val=val,
-            step=step,
-            schedule=schedule,
-            card=self.card,
-            experiment=self.experiment,
-            callbacks=self.ready.callbacks,
-            predicted_bytes=self.layout.predicted_bytes,
-        )
-        return Loop(parts, journal=self.journal, report=report)
-
-    def _warn_of_unknown(self, train: Split) -> None:
-        rate = train.tokens.unk_rate
-        if rate >= UNKNOWN_TOKENS:
-            self.journal.warn(
-                f"{rate:.1%} of the training tokens are unknown to {self.config.model.name}, which cannot "
-                "tell them apart; cp-search data check names the characters: clean the text, or choose "
-                "another model"
-            )
-
     def _start(self, loop: Loop, start: Start) -> None:
         for note in start.notes:
             self.journal.say(note)
@@ -220,54 +178,6 @@ class _Run:
             return
         loop.resume(start.checkpoint, start.progress)
         self.journal.say(f"Going on from {start.checkpoint} at step {start.progress.step}")
-
-    def _step(self) -> TrainStep:
-        config = self.config
-        torch.manual_seed(config.experiment.seed)
-        try:
-            with classified():
-                model = self._model(len(self.ready.tokenizer))
-                optimizer = build_optimizer(model, config, host=self.card.host)
-                prime(optimizer)
-        except torch.OutOfMemoryError as error:
-            recovery = Recovery(self.card, say=self.journal.say)
-            raise recovery.exhausted("the model with its gradients and optimizer", error) from error
-        precision = precision_for(config, self.card.device.type)
-        scaler = torch.amp.GradScaler(self.card.device.type, enabled=precision.dtype == torch.float16)
-        return TrainStep(
-            model,
-            self._loss().to(self.card.device),
-            optimizer,
-            scaler,
-            precision,
-            config.optimization.max_grad_norm,
-        )
-
-    def _loss(self) -> MultiTaskLoss:
-        training, tasks = self.config.training, self.rows.tasks
-        weights = class_weights(self.rows.train.labels_NT, tasks=tasks, mode=training.class_weights)
-        return MultiTaskLoss(tasks, weights=weights, label_smoothing=training.label_smoothing)
-
-    def _model(self, vocabulary_size: int) -> Classifier:
-        model = build_model(
-            self.config.model,
-            tasks=self.rows.tasks,
-            vocabulary_size=vocabulary_size,
-            efficient_attention=self.config.optimization.memory_efficient_attention,
-        )
-        efficient = self.config.optimization.memory_efficient_attention
-        if efficient and not has_efficient_attention(model.net.config):
-            own = f"is not used: {model.net.config.model_type} has an attention of its own"
-            self.journal.say(f"optimization.memory_efficient_attention {own}")
-        if self.ancestry.parent is not None:
-            fresh = inherit(model, tasks=self.rows.tasks, parent=self.ancestry.parent)
-            if fresh:
-                self.journal.say(f"New heads, which begin with random weights: {', '.join(fresh)}")
-        checkpoint_layers(model.net, self.config.optimization.gradient_checkpointing)
-        freeze(model.net, trained_layers=self.config.training.trained_layers)
-        if self.card.limit_bytes is None:  # a card's plan is of padded micro-batches
-            model.use_packing()
-        return self.card.adopt(model)
 
     def _finish(self, loop: Loop) -> dict[str, Any]:
         """Best weights to final_model.pt; test rows, if any, are scored here and only here."""
@@ -288,13 +198,9 @@ class _Run:
     def _test(self, loop: Loop) -> dict[str, Any]:
         if self.rows.test is None:
             return {}
-        split = self._tokenised(self.rows.test)
+        split = self.assembly.tokenised(self.rows.test)
         found = loop.evaluate(split, where="test")
         return {"loss": found.loss, **found.scores.as_dict()}
-
-    def _tokenised(self, rows: Rows) -> Split:
-        cache, told = cache_directory(self.config), tokenising(self.journal, rows.table.path.name)
-        return tokenised(rows, tokenizer=self.ready.tokenizer, cache_dir=cache, progress=told)
 
     def _write_predictions(self, loop: Loop) -> None:
         found = loop.evaluate(loop.parts.val, where="predictions")
@@ -303,39 +209,19 @@ class _Run:
 
     def _summary(self, loop: Loop, test: dict[str, Any]) -> dict[str, Any]:
         progress = loop.progress
-        return {
-            "status": "completed",
-            "steps": progress.step,
-            "seconds": progress.seconds,
+        measured = progress.best_metrics, progress.best_scores
+        result = Result(progress.step, progress.seconds, progress.best_step, *measured, test)
+        return summary_of(result, self.rows) | {
             "seed": self.config.experiment.seed,
             "learning_rate": self.config.training.learning_rate,
-            "best_evaluation": progress.best_step,
             "best_epoch": loop.best_epoch,
-            "best_metrics": progress.best_metrics,
-            "validation": progress.best_scores,
-            "test": test or None,
-            "tasks": {task.name: list(task.classes) for task in self.rows.tasks},
-            "task_weights": {task.name: task.weight for task in self.rows.tasks},
             "device": str(self.card.device),
             "precision": loop.parts.step.precision.name,
             "predicted_peak_bytes": self.layout.predicted_bytes,
             "peak_bytes": progress.peak_bytes,
             "oom_events": progress.oom_events,
             "scaler_skips": loop.parts.step.skipped,
-            "data": self._data(),
             "stages": list(self.ancestry.records),
-        }
-
-    def _data(self) -> dict[str, dict[str, Any]]:
-        files = {"train": self.rows.train, "val": self.rows.val, "test": self.rows.test}
-        return {
-            name: {
-                "path": str(rows.table.path),
-                "rows": len(rows.table),
-                "sha256": fingerprint(rows.table.path),
-            }
-            for name, rows in files.items()
-            if rows is not None
         }
 
     def _outcome(

@@ -23,6 +23,7 @@ from trainer.metrics import Scores, score
 from trainer.outcome import Outcome
 from trainer.predict import Probabilities
 from trainer.site import Site
+from trainer.summary import Result, summary_of
 
 MODEL = "model"
 
@@ -54,37 +55,40 @@ def average_runs(config: Config, *, home: Path, site: Site) -> Outcome:
     experiment = Experiment(home, config)
     experiment.begin()
     site.say(f"Averaging {len(runs)} runs; nothing is trained")
-    export_ensemble(runs, to=home / MODEL, texts=rows.val.table.texts[:_CHECKED_TEXTS], site=site)
-    predictor = EnsemblePredictor(home / MODEL, site=site)
-    _require_tasks(predictor, rows.tasks)
-    found = _measure(predictor, rows.val, tasks=rows.tasks)
-    metrics = {"eval_loss": found.loss, **found.scores.flat("eval")}
-    test = _tested(predictor, rows)
+    predictor = _averaged(runs, rows, to=home / MODEL, site=site)
+    metrics, validation = _validated(predictor, rows)
     experiment.write_history([{"evaluation": 1, "step": 0, "epoch": 0, **metrics}])
-    summary = {
-        "status": "completed",
-        "strategy": "ensemble",
-        "members": [str(run) for run in runs],
-        "steps": 0,
-        "seconds": time.monotonic() - begun,
-        "best_evaluation": 1,
-        "best_metrics": metrics,
-        "validation": found.scores.as_dict(),
-        "test": test or None,
-        "tasks": {task.name: list(task.classes) for task in rows.tasks},
-        "task_weights": {task.name: task.weight for task in rows.tasks},
-    }
-    experiment.write_summary(summary)
-    site.say(f"eval_loss {found.loss:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}")
+    test = _tested(predictor, rows)
+    result = Result(0, time.monotonic() - begun, 1, metrics, validation, test)
+    members = {"strategy": "ensemble", "members": [str(run) for run in runs]}
+    experiment.write_summary(summary_of(result, rows) | members)
+    site.say(f"eval_loss {metrics['eval_loss']:.4f} | eval_f1_macro {metrics['eval_f1_macro']:.4f}")
+    return _outcome(home, result)
+
+
+def _averaged(runs: Sequence[Path], rows: RowSet, *, to: Path, site: Site) -> EnsemblePredictor:
+    export_ensemble(runs, to=to, texts=rows.val.table.texts[:_CHECKED_TEXTS], site=site)
+    predictor = EnsemblePredictor(to, site=site)
+    _require_tasks(predictor, rows.tasks)
+    return predictor
+
+
+def _validated(predictor: EnsemblePredictor, rows: RowSet) -> tuple[dict[str, float], dict[str, Any]]:
+    """The scalars and the scores of the validation rows."""
+    found = _measure(predictor, rows.val, tasks=rows.tasks)
+    return {"eval_loss": found.loss, **found.scores.flat("eval")}, found.scores.as_dict()
+
+
+def _outcome(home: Path, result: Result) -> Outcome:
+    paths = {"config": "config.yaml", "metrics": "metrics.json", "summary": "training_summary.json"}
     return Outcome(
         status="completed",
         directory=str(home),
-        best_metrics=metrics,
-        best_step=1,
-        seconds=time.monotonic() - begun,
-        paths={"config": "config.yaml", "metrics": "metrics.json", "model": MODEL}
-        | {"summary": "training_summary.json"},
-        test=test,
+        best_metrics=dict(result.best_metrics),
+        best_step=result.best_evaluation,
+        seconds=result.seconds,
+        paths={**paths, "model": MODEL},
+        test=dict(result.test),
     )
 
 

@@ -1,0 +1,96 @@
+"""A training step held within the card: done again in smaller micro-batches where memory ran out."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from trainer.cutting import Cutting, Packed, Padded
+from trainer.memory.foreign import classified
+from trainer.memory.recovery import LengthBudgets, Recovery, random_state, restore_random_state
+from trainer.step import to_device
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from trainer.data.batches import Batch
+    from trainer.data.packs import PackedBatch
+    from trainer.parts import Parts
+
+
+class GuardedStep:
+    """The steps of a run over `parts.train`. budget: of their micro-batches; events: each time it shrank."""
+
+    def __init__(self, parts: Parts, *, recovery: Recovery, events: list[dict[str, Any]]) -> None:
+        self._parts = parts
+        self._recovery = recovery
+        full = parts.config.model.max_sequence_length
+        self._cutting: Cutting = (Packed if parts.step.model.packs else Padded)(parts.train, max_length=full)
+        tokens = parts.config.micro_batch_size * full
+        if parts.card.limit_bytes is None:
+            tokens = min(tokens, self._cutting.unlimited_tokens)
+        self.budget = LengthBudgets(tokens, full, events)
+
+    def gradients(self, rows: NDArray[np.int64], *, where: str) -> float:
+        """Accumulate the gradient of the effective batch `rows`; returns its loss.
+
+        Raises:
+            OutOfMemory: not even a single example fits.
+        """
+        step = self._parts.step
+        lengths_B = self._lengths_N[rows]
+        totals = step.loss.totals(self._parts.train.labels_NT[rows])
+
+        def work(tokens: int) -> float:
+            cuts = self._cutting.cuts(lengths_B, tokens)
+            return float(step.gradients([self._batch(rows[cut]) for cut in cuts], totals))
+
+        longest = int(lengths_B.max())
+        budget = self.budget.at(longest)
+        loss = self._recovery.run(
+            work,
+            budget=budget,
+            cut=lambda tokens: self._cutting.largest(lengths_B, tokens),
+            forget=step.forget,
+            where=where,
+        )
+        self.budget.remember(longest, budget)
+        return loss
+
+    def update(self, *, where: str) -> None:
+        """Apply the gradient. The optimizer's own step does not shrink with the micro-batch.
+
+        Raises:
+            OutOfMemory: it does not fit, and nothing could make it.
+        """
+        try:
+            with classified():
+                self._parts.step.update()
+        except torch.OutOfMemoryError as error:
+            raise self._recovery.exhausted(where, error) from error
+
+    def verify(self) -> None:
+        """One gradient pass as large as any will be, before it counts: it leaves nothing but a budget."""
+        parts = self._parts
+        if parts.card.limit_bytes is None:
+            return
+        before = random_state(parts.card.device)
+        micro = parts.config.micro_batch_size
+        # Where gradients accumulate, the peak comes with the second micro-batch.
+        count = min(parts.config.effective_batch_size, 2 * micro)
+        longest = np.argsort(-self._lengths_N, kind="stable")[:count]
+        parts.step.model.train()
+        self.gradients(longest, where="the trial of the largest micro-batch")
+        parts.step.forget()
+        restore_random_state(before, parts.card.device)
+
+    @cached_property
+    def _lengths_N(self) -> NDArray[np.int64]:
+        return self._parts.train.tokens.lengths(self.budget.full_length)
+
+    def _batch(self, rows: NDArray[np.int64]) -> Batch | PackedBatch:
+        parts = self._parts
+        return to_device(self._cutting.batch(rows), parts.card.device, pin=parts.config.data.pin_memory)
