@@ -35,8 +35,12 @@ def clean_stdout(wanted: bool) -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as the one JSON document of this command; NaN and infinity are refused."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    """Print `value` as the one JSON document of this command; NaN and infinity are refused.
+
+    On a code page that is not UTF-8 in JSON's own escapes, so that it stays whole.
+    """
+    escaped = not sys.stdout.encoding.lower().startswith("utf")
+    typer.echo(json.dumps(value, ensure_ascii=escaped, indent=2, allow_nan=False))
 
 
 class Shown(Protocol):

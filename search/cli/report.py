@@ -25,9 +25,6 @@ class ReportFlags:
     ] = None
     md: Annotated[bool, typer.Option("--md", help="Markdown, on stdout unless --to is given.")] = False
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
-    lang: Annotated[
-        str | None, typer.Option(help="Language of the page: en or zh-TW. Without it that of messages.")
-    ] = None
     no_texts: Annotated[
         bool, typer.Option("--no-texts", help="Show no texts of the test rows (error examples).")
     ] = False
@@ -45,7 +42,7 @@ def report(flags: ReportFlags) -> None:
 
     if flags.md and flags.json:
         raise UserError("--md and --json exclude each other; the page is HTML without either")
-    words = words_in(flags.lang or current())
+    words = words_in(current())
     with clean_stdout(flags.json or flags.md):
         from search.report.gather import gather
         from search.status import locate_study

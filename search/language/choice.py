@@ -15,19 +15,21 @@ _LOCALES = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def choose(words: Sequence[str]) -> list[str]:
-    """Take `--lang` out of the words before the command and make it this process's language.
+    """Take `--lang` out of a command's words, wherever it stands, and make it this process's language.
 
     Raises:
         ValueError: a language that there is no catalogue for, worded for the user.
     """
-    rest = list(words)
-    index = 0
-    while index < len(rest) and rest[index].startswith("-"):
-        if rest[index].partition("=")[0] == "--lang":
-            _, _, value = rest.pop(index).partition("=")
-            os.environ[VARIABLE] = _known(value or (rest.pop(index) if index < len(rest) else ""))
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        flag, _, value = word.partition("=")
+        if flag == "--lang":
+            os.environ[VARIABLE] = _known(value or next(left, ""))
             continue
-        index += 1
+        rest.append(word)
+        if word == "--":  # what follows is no flag of anybody
+            rest += left
     return rest
 
 

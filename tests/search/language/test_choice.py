@@ -25,16 +25,20 @@ def test_what_is_asked_for_decides_over_the_locale(environment: dict[str, str], 
     assert current(environment) == language
 
 
-@pytest.mark.parametrize("words", [["--lang", "zh-TW", "status", "x"], ["--lang=zh-TW", "status", "x"]])
-def test_the_flag_before_the_command_is_taken_out(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [["--lang", "zh-TW", "status", "x"], ["--lang=zh-TW", "status", "x"], ["status", "x", "--lang", "zh-TW"]],
+)
+def test_the_flag_is_taken_out_wherever_it_stands(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "")
     assert choose(words) == ["status", "x"]
     assert current() == "zh-TW"
 
 
-def test_a_flag_of_the_command_itself_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_two_dashes_it_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "")
-    assert choose(["report", "mine", "--lang", "zh-TW"]) == ["report", "mine", "--lang", "zh-TW"]
+    words = ["predict", "model", "--", "--lang", "zh-TW"]
+    assert choose(words) == words
     assert current({VARIABLE: ""}) == "en"
 
 

@@ -176,7 +176,6 @@ def test_json_goes_to_stdout_and_markdown_where_it_is_told(
     ("flags", "said"),
     [
         ({"study": "wohle"}, "did you mean whole"),
-        ({"lang": "fr"}, "--lang fr: there are en, zh-TW"),
         ({"md": True, "json": True}, "exclude each other"),
         ({"to": Path("/proc/nowhere/x.html")}, "--to /proc/nowhere/x.html"),
     ],
