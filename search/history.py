@@ -13,6 +13,8 @@ from search.lines import append_line, read_lines
 ATTEMPTS = "attempts.jsonl"
 #: an attempt that ended so counts against the retries, unless it left a newer checkpoint
 DIED = "died"
+#: checkpoints that a run goes on from, the better first; `trainer.checkpoint` names them, and imports torch
+RESUMABLE = ("last", "previous")
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,13 @@ class History:
         return sum(1 for _ in vain)
 
     def mark(self) -> int:
-        """Tells a newer checkpoint from an older one; 0: there is none."""
-        found = (self.directory / "checkpoints").glob("[!.]*")
-        return max((path.stat().st_mtime_ns for path in found), default=0)
+        """Tells the checkpoint that a run goes on from apart from every other; 0: there is none.
+
+        Its time, to be compared for equality alone: once a clock was set back, the newer one has the earlier.
+        """
+        checkpoints = self.directory / "checkpoints"
+        found = (checkpoints / name for name in RESUMABLE)
+        return next((path.stat().st_mtime_ns for path in found if path.exists()), 0)
 
     def _records(self) -> list[dict[str, Any]]:
         return read_lines(self.directory / ATTEMPTS)

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trainer import UserError
-
-#: a full disk, a full quota, a directory that is read-only or another's
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-
-
-@contextmanager
-def disk_errors(directory: Path) -> Iterator[None]:
-    """Turn a full disk, or one that cannot be written, into one line.
-
-    Raises:
-        UserError: it is one of these.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK:
-            raise
-        where = error.filename or directory
-        raise UserError(
-            f"cannot write {where}: {error.strerror}; the same command goes on after that"
-        ) from error
+from trainer import disk_errors as disk_errors
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:

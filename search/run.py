@@ -32,7 +32,7 @@ from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
 from search.seats import Wish, arrange
 from search.space import Space
 from search.space_file import CardChoice
-from search.storage import sqlite_url
+from search.storage import sqlite_url, storage_errors
 from search.study import StudyHandle, best_trial, open_study, require_study
 from search.worker import Workplace, search
 from trainer import (
@@ -40,6 +40,7 @@ from trainer import (
     Silent,
     UserError,
     WorkerLost,
+    disk_errors,
     parse_card,
     show_size,
     unheeded_settings,
@@ -276,9 +277,10 @@ def _finish(
 ) -> tuple[Final | None, bool]:
     """The finished model (None: no trial completed), and whether Ctrl-C came in between."""
     audience = workplace.audience
-    with interruption(audience.say) as stop:
+    url, directory = handle.storage_url, workplace.directory
+    with storage_errors(url), disk_errors(directory), interruption(audience.say) as stop:
         watcher = _Watcher(audience, stop)
-        place = _finish_place(workplace, watcher)
+        place = _finish_place(workplace, watcher, retries=handle.space.limits.retries)
         final = finish(handle, place, trial=trial)
     interrupted = final is not None and final.status == "interrupted"
     if interrupted:
@@ -286,13 +288,12 @@ def _finish(
     return final, interrupted
 
 
-def _finish_place(workplace: Workplace, watcher: _Watcher) -> FinishPlace:
+def _finish_place(workplace: Workplace, watcher: _Watcher, *, retries: int) -> FinishPlace:
     """Side by side on CPU cores only: on a card the plans of two trainings would have to be added up."""
     seats = workplace.seats
     count, threads = (1, None) if seats.cards else (seats.count, seats.threads)
-    return FinishPlace(
-        workplace.directory, workplace.engine, watcher, workplace.card, at_once=count, threads=threads
-    )
+    place = FinishPlace(workplace.directory, workplace.engine, watcher, workplace.card, retries=retries)
+    return replace(place, at_once=count, threads=threads)
 
 
 class _Watcher:

@@ -204,6 +204,8 @@ def _storage_error(error: Exception, where: str) -> UserError | StorageFault:
         return UserError(f"{where} is no SQLite database; choose another name, or move that file away")
     if "unable to open" in cause or "readonly" in cause:
         return UserError(f"cannot write {where}: {cause}; choose another --studies-dir")
+    if "disk is full" in cause:
+        return UserError(f"cannot write {where}: {cause}; make room, and the same command goes on")
     if "no password supplied" in cause or "authentication failed" in cause:
         return UserError(
             f"{where} does not let this user in: {cause}; give the password in PGPASSWORD or ~/.pgpass, "

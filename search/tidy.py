@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.ending import FINISHED
+from search.history import RESUMABLE
 
 if TYPE_CHECKING:
     from search.study import StudyHandle
 
-#: what only an attempt that goes on needs, below the trial's directory
-_FOR_RESUMING = ("checkpoints/last", "checkpoints/.last.old", "checkpoints/.*.tmp", ".*.tmp")
+#: what only an attempt that goes on needs, below the trial's directory, in each of its stages
+_FOR_RESUMING = (*(f"**/checkpoints/{name}" for name in RESUMABLE), "**/checkpoints/.*.tmp", ".*.tmp")
 #: what every trial of a study has alike, and its configuration names
 _ALIKE = ("tokenizer",)
 
@@ -24,11 +25,20 @@ def tidy(directory: Path, *, keep_all: bool) -> None:
     Records stay: configuration, metrics, outcome, attempts, log, traceback.
     """
     for pattern in (*_FOR_RESUMING, *(() if keep_all else _ALIKE)):
-        for path in directory.glob(pattern):
+        for path in list(directory.glob(pattern)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what processes that died were still writing below `directory`; nobody works there any more."""
+    for left in list(directory.rglob(".*.tmp")):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def tidy_ended(handle: StudyHandle, trial_directory: Callable[[int], Path]) -> None:

@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from trainer.delivery import copy_export as copy_export
     from trainer.delivery import push_export as push_export
     from trainer.delivery import require_hub as require_hub
+    from trainer.disk import disk_errors as disk_errors
+    from trainer.disk import disk_fault as disk_fault
     from trainer.ensemble import EnsemblePredictor as EnsemblePredictor
     from trainer.ensemble import export_ensemble as export_ensemble
     from trainer.ensemble import export_run as export_run
@@ -201,6 +203,7 @@ _HOMES = {
     "trainer.data.splits": ["read_rows"],
     "trainer.data.texts": ["read_texts", "texts_of_stream"],
     "trainer.delivery": ["copy_export", "push_export", "require_hub"],
+    "trainer.disk": ["disk_errors", "disk_fault"],
     "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "export_run", "open_predictor"],
     "trainer.errors": [
         "CardTooSmall",

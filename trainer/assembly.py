@@ -10,6 +10,7 @@ import torch
 
 from trainer.data.findings import UNKNOWN_TOKENS
 from trainer.data.splits import Rows, Split, cache_directory, tokenised
+from trainer.files import flush
 from trainer.journal import Journal, tokenising
 from trainer.loss import MultiTaskLoss, class_weights
 from trainer.memory.foreign import classified
@@ -53,6 +54,7 @@ class Assembly:
         """
         config, rows = self.experiment.config, self.ready.rows
         self.ready.tokenizer.save_pretrained(self.experiment.tokenizer)
+        flush(self.experiment.tokenizer)
         train, val = self.tokenised(rows.train), self.tokenised(rows.val)
         if watched:
             self._warn_of_unknown(train)

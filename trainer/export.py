@@ -25,7 +25,7 @@ from trainer.config.schema import Config
 from trainer.data.tasks import Task
 from trainer.errors import CpSearchError, UserError
 from trainer.experiment import Experiment, load_run_config
-from trainer.files import write_json, write_text
+from trainer.files import flush, write_json, write_text
 from trainer.fold import fold
 from trainer.model.build import empty_model
 from trainer.model.classifier import Classifier
@@ -104,6 +104,7 @@ def export_model(
         raise ExportDiffers(
             f"reloaded logits differ by {difference:.2g} (allowed {TOLERANCE:g}); see {building}"
         )
+    flush(building)
     shutil.rmtree(to, ignore_errors=True)
     building.replace(to)
     return Exported(to, difference, len(texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,18 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # on a disk that cannot be written, the error to be told is the first
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def flush(directory: Path) -> None:
+    """Have the files of `directory` on the disk, so that what is written later never outlives them."""
+    for path in directory.iterdir():
+        if path.is_file():
+            with path.open("rb+") as stream:
+                os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

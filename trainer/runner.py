@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.assembly import Assembly
-from trainer.checkpoint import Progress, drop_resumable, load_weights
+from trainer.checkpoint import Progress, drop_resumable, load_weights, write_tensors
 from trainer.config.schema import Config
 from trainer.continuation import Start, find_start
+from trainer.disk import disk_errors
 from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
@@ -62,11 +63,17 @@ def run(
     """
     home = directory or new_directory(config, now=datetime.now())
     setting = _Setting(report, card, device_for(card), observer or Silent())
+    with disk_errors(home):
+        return _in_stages(config, home, setting)
+
+
+def _in_stages(config: Config, home: Path, setting: _Setting) -> Outcome:
+    """The run, or the stages it is made of, in `home`."""
     if config.strategy.ensemble:
-        return average_runs(config, home=home, site=Site(card, say=setting.observer.say))
+        return average_runs(config, home=home, site=Site(setting.card, say=setting.observer.say))
     stages, ready = earlier_stages(config), prepare(config)
     if stages and not setting.layout(ready).hopeless:
-        earlier = replace(setting, report=report and _unjudged)
+        earlier = replace(setting, report=setting.report and _unjudged)
         train = (earlier.train, setting.train)
         return run_in_stages(stages, ready, home=home, observer=setting.observer, train=train)
     return setting.train(ready, home, Ancestry())
@@ -186,7 +193,7 @@ class _Run:
             load_weights(best, model=loop.model)
         if self.config.experiment.save_final_model:
             state = {name: value.cpu() for name, value in loop.model.net.state_dict().items()}
-            write_whole(self.experiment.final_model, lambda path: torch.save(state, path))
+            write_whole(self.experiment.final_model, lambda path: write_tensors(path, state))
         test = self._test(loop)
         if self.config.experiment.save_predictions:
             self._write_predictions(loop)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
 from search.language import translated
-from trainer import StudyEnded, UserError
+from trainer import StudyEnded, UserError, disk_errors
 
 USER_ERROR = 2
 ENDED_EARLY = 3
@@ -31,7 +32,8 @@ class Interrupted(KeyboardInterrupt):
 def exit_codes() -> Iterator[None]:
     """Turn the error tree into a message on stderr and the exit code that belongs to it."""
     try:
-        yield
+        with disk_errors(Path.cwd()):
+            yield
     except UserError as error:
         raise _exit(str(error), USER_ERROR) from error
     except StudyEnded as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from filelock import FileLock
 
 from search.engine.job import Answered, Interrupted, Job, Progressed, Reported, Said
 from search.lines import append_line
-from trainer import Outcome, UserError, write_json, write_text
+from trainer import Outcome, UserError, disk_errors, disk_fault, write_json, write_text
 
 if TYPE_CHECKING:
     from search.engine.job import FromChild, FromParent
@@ -33,6 +34,8 @@ ORPHAN_GRACE_S = 60.0
 
 #: exit code of an orphan that did not end in time
 _ORPHANED = 70
+#: exit code of one that could leave no outcome, for the disk is full or read-only (sysexits.h: EX_IOERR)
+UNWRITABLE = 74
 
 
 class Line:
@@ -117,16 +120,22 @@ def main(job: Job, connection: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda _signal, _frame: line.interrupt())
     threading.Thread(target=_watch_parent, args=(line,), daemon=True).start()
     directory = Path(job.directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory / CHILD_LOCK):
-        write_json(directory / OUTCOME, finite(outcome_of(job, line, line.report)))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / CHILD_LOCK):
+            write_json(directory / OUTCOME, finite(outcome_of(job, line, line.report)))
+    except OSError as error:
+        if disk_fault(error) is None:
+            raise
+        sys.exit(UNWRITABLE)
 
 
 def outcome_of(job: Job, observer: Observer, report: Report) -> dict[str, Any]:
     """Run `job`; what it came to as a dict, whatever happens. A traceback is left in `error.txt`."""
     (Path(job.directory) / ERROR).unlink(missing_ok=True)
     try:
-        return asdict(job.run(observer, report))
+        with disk_errors(Path(job.directory)):
+            return asdict(job.run(observer, report))
     except UserError as error:
         return asdict(Outcome("failed", job.directory, error=str(error), error_kind="user"))
     except Exception as error:  # noqa: BLE001  # the boundary of the process: the trace is kept, the parent told

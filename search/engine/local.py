@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from search.engine.base import Call, Running, run_call
-from search.engine.child import CHILD_LOCK, ORPHAN_GRACE_S, OUTCOME, main
+from search.engine.child import CHILD_LOCK, ORPHAN_GRACE_S, OUTCOME, UNWRITABLE, main
 from search.engine.job import Answered, FromChild, FromParent, Interrupted, Job
 from trainer import Observer, Outcome, Report, UserError
 
@@ -149,10 +149,14 @@ class Child:
         """What it left in `outcome.json`; without one, an Outcome that says how it died."""
         self._process.join()
         found = read_result(self._directory)
-        if found is None:
-            cause = death(self._process.exitcode)
-            return asdict(Outcome("failed", str(self._directory), error=cause, error_kind="lost"))
-        return found
+        if found is not None:
+            return found
+        code = self._process.exitcode
+        if code == UNWRITABLE:
+            why = "the disk is full or read-only; the same command goes on after that"
+            full = f"cannot write {self._directory}: {why}"
+            return asdict(Outcome("failed", str(self._directory), error=full, error_kind="user"))
+        return asdict(Outcome("failed", str(self._directory), error=death(code), error_kind="lost"))
 
     def _send(self, message: FromParent) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from search.aside import holds_work, move_aside
-from search.engine.base import Call, run_calls
+from search.engine.base import Call
 from search.engine.job import Job
 from search.engine.local import await_orphan, read_result
 from search.finish.confirmation import Candidate, Confirmation, ConfirmRun
@@ -123,7 +123,7 @@ def _made(planned: Sequence[_Planned], place: FinishPlace) -> list[ConfirmRun]:
         _clear(planned[index])
     jobs = place.train_jobs([(planned[index].config, planned[index].directory) for index in missing])
     calls = [_call(planned[index], job, place) for index, job in zip(missing, jobs, strict=True)]
-    for index, result in zip(missing, run_calls(place.engine, calls, at_once=place.at_once), strict=True):
+    for index, result in zip(missing, place.see_through(calls), strict=True):
         outcome = as_outcome(result)
         if outcome is None or outcome.status == "interrupted" or _ended_with_us(outcome, place):
             raise Stopped("interrupted")

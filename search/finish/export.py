@@ -95,10 +95,10 @@ def export(
     home = place.study / FINAL
     key = key_of({"members": [asdict(one) for one in members], "facts": facts.as_dict(), "test": test_path})
     model = home / "model"
-    if not model.is_dir():
-        (home / "exported.json").unlink(missing_ok=True)
+    part = Part(home / "exported.json", key, "Exporting")
+    part.require(model)
     work = made(
-        Part(home / "exported.json", key, "Exporting"),
+        part,
         ExportWork,
         lambda directory: ExportJob(directory, tuple(members), str(model), val_path, facts, place.card),
         place=place,

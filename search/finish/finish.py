@@ -22,9 +22,10 @@ from search.finish.final import Final
 from search.finish.place import FinishPlace, PartFailed, Stopped, alone
 from search.finish.record import key_of, read_record, write_record
 from search.finish.retrain import Recipe, begin, best_length, recipe, train
-from search.finish.stored import FINAL, read_stored
+from search.finish.stored import CONFIRM, FINAL, read_stored
 from search.finish.words import candidate_line
 from search.study import best_trial
+from search.tidy import sweep
 from trainer import Assessment, CardFacts, Outcome, dump_config
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ def finish(handle: StudyHandle, place: FinishPlace, *, trial: int | None = None)
             # Who names a trial has chosen: nothing is confirmed for it that was not before.
             confirmation = confirm(handle, place) if trial is None else read_stored(place.study).confirmation
             chosen = _chosen(handle, confirmation, trial=trial)
-            return _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
+            final = _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
+            for name in (CONFIRM, FINAL):
+                sweep(place.study / name)
+            return final
     except Stopped:
         return _ended("interrupted", place, trial, None)
     except PartFailed as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from search.aside import move_aside
-from search.engine.base import Call, run_calls
+from search.engine.base import Call
 from search.engine.job import Job
 from search.engine.local import await_orphan, read_result
 from search.finish.confirm import trial_values
@@ -121,7 +121,7 @@ def train(runs: Sequence[tuple[str, Config]], *, say: str, place: FinishPlace) -
         place.observer.say(say)
     jobs = place.train_jobs([(runs[index][1], homes[index]) for index in missing])
     calls = [_call(runs[index][0], job, place) for index, job in zip(missing, jobs, strict=True)]
-    for index, result in zip(missing, run_calls(place.engine, calls, at_once=place.at_once), strict=True):
+    for index, result in zip(missing, place.see_through(calls), strict=True):
         found[index] = _sound(as_outcome(result), homes[index], place=place)
     return [found[index] for index in range(len(runs))]
 

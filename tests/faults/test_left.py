@@ -10,12 +10,15 @@ import errno
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from threading import Timer
 from typing import Any
 
 import pytest
+from optuna.storages import _CachedStorage
 from optuna.trial import TrialState
 
 import search.history
@@ -23,6 +26,7 @@ from search.engine.inline import InlineEngine
 from search.history import DIED, History
 from search.lines import append_line, read_lines
 from search.objective import suggest
+from search.storage import open_storage
 from tests.search.fakes import SPACE, Bench, Scripted
 from trainer import Outcome, UserError, write_json
 
@@ -120,6 +124,58 @@ def test_a_database_that_another_program_has_locked_is_waited_for(bench: Bench) 
     Timer(1.0, other.rollback).start()
     assert bench.search(Scripted, text=ONE, engine=InlineEngine()).trials == {"complete": 1}
     other.close()
+
+
+def test_a_database_that_another_program_holds_is_waited_for_longer_than_a_minute(bench: Bench) -> None:
+    storage = open_storage(bench.url)
+    assert isinstance(storage, _CachedStorage)
+    with storage._backend.engine.connect() as connection:
+        (waits_ms,) = connection.exec_driver_sql("PRAGMA busy_timeout").one()
+    assert waits_ms >= 120_000
+
+
+#: writes more than SQLite keeps in memory, so that pages of the database change before anything is committed
+_DIE_WRITING = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN EXCLUSIVE")
+database.execute("UPDATE trials SET state = 'FAIL'")
+database.execute("UPDATE trial_params SET param_value = -1.0")
+database.execute("CREATE TABLE heavy AS SELECT randomblob(1000000) AS stuff")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_death_in_the_middle_of_writing_the_database_takes_that_back(bench: Bench) -> None:
+    two = SPACE.replace("trials: 4", "trials: 2")
+    bench.search(Scripted, text=ONE, engine=InlineEngine())
+    (before,) = bench.trials()
+    database = bench.home / "fake.db"
+    half_written = database.read_bytes()
+    subprocess.run([sys.executable, "-c", _DIE_WRITING, str(database)], check=False)
+    assert (bench.home / "fake.db-journal").stat().st_size > 0
+    assert database.read_bytes() != half_written
+    assert bench.search(Scripted, text=two, engine=InlineEngine()).trials == {"complete": 2}
+    after = bench.open(two).trials()[0]
+    assert (after.state, after.params, after.value) == (before.state, before.params, before.value)
+    assert not (bench.home / "fake.db-journal").exists()
+
+
+def test_a_newer_checkpoint_is_one_even_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoints" / "last"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    (tmp_path / "checkpoints" / "best-001").touch()
+    history = History(tmp_path)
+    history.begin(pid=None)
+    an_hour_ago = checkpoint.stat().st_mtime - 3600
+    os.utime(checkpoint, (an_hour_ago, an_hour_ago))
+    history.end(DIED, seconds=1.0)
+    assert history.deaths() == 0
+    history.begin(pid=None)
+    history.end(DIED, seconds=1.0)
+    assert history.deaths() == 1
 
 
 def test_a_line_that_a_crash_tore_is_passed_over_and_does_not_swallow_the_next(tmp_path: Path) -> None:

@@ -173,7 +173,8 @@ class Bench:
     def space(self, text: str = SPACE) -> Space:
         """The space `text` describes."""
         path = self.home / "fake.yaml"
-        write_text(path, text)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
         return load_space(str(path))
 
     def open(self, text: str = SPACE) -> StudyHandle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from search.finish.stored import read_stored
 from search.finish.words import closing_lines, verdict
 from search.space import load_space
 from search.study import StudyHandle, open_study
-from tests.search.fakes import Bench, Scripted
+from tests.search.fakes import SPACE as SCRIPTED
+from tests.search.fakes import Bench, Scripted, end_by_signal
 from trainer import CardSpec, Silent, write_sample, write_text
 
 SPACE = """
@@ -202,12 +204,43 @@ def test_a_part_that_crashes_is_told_and_the_rest_waits(tmp_path: Path, sample: 
     assert final.model_dir is None
 
 
+def confirmed(home: Path, finish: str = "top_k: 2, seeds: 2") -> tuple[Bench, StudyHandle]:
+    """A study whose two trials are done, and are to be confirmed."""
+    bench = Bench(home)
+    text = SCRIPTED.replace("trials: 4", "trials: 2") + f"finish: {{confirm: {{{finish}}}}}\n"
+    bench.search(Scripted, text=text)
+    return bench, bench.open(text)
+
+
+def test_confirming_runs_whose_processes_are_killed_go_on_from_their_checkpoints(tmp_path: Path) -> None:
+    bench, handle = confirmed(tmp_path)
+    job = partial(Scripted, values=(0.4, 0.6), kill_after=1)
+    where = FinishPlace(bench.directory, bench.engine, Watcher(), make_job=lambda _config, home, _: job(home))
+    finish(handle, replace(where, observer=(watcher := Watcher("Retraining"))))
+    stored = read_stored(bench.directory).confirmation
+    assert stored is not None
+    assert [run.value for one in stored.candidates for run in one.runs] == [0.6] * 4
+    for log in (bench.directory / "confirm").glob("trial-*/steps.log"):
+        assert log.read_text() == "1\n2\n"
+    assert sum("it goes on (retry 1 of 3)" in line for line in watcher.lines) == 4
+
+
+def test_a_confirming_run_that_always_dies_is_recorded_as_lost_after_its_retries(tmp_path: Path) -> None:
+    bench, handle = confirmed(tmp_path, "top_k: 1, seeds: 1")
+    job = partial(Scripted, after=end_by_signal)
+    where = FinishPlace(bench.directory, bench.engine, Watcher(), make_job=lambda _config, home, _: job(home))
+    final = finish(handle, replace(where, retries=1, observer=(watcher := Watcher("Retraining"))))
+    assert final is not None
+    assert final.status in ("interrupted", "failed")
+    stored = read_stored(bench.directory).confirmation
+    assert stored is not None
+    (run,) = stored.candidates[0].runs
+    assert (run.status, run.value) == ("failed", None)
+    assert sum("it goes on (retry" in line for line in watcher.lines) == 1
+
+
 def test_confirming_runs_go_on_one_by_one(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    text = (bench.space().path).read_text(encoding="utf-8")
-    text = text.replace("trials: 4", "trials: 2") + "finish: {confirm: {top_k: 2, seeds: 2}}\n"
-    bench.search(lambda directory: Scripted(directory), text=text)
-    handle = bench.open(text)
+    bench, handle = confirmed(tmp_path)
     started: list[str] = []
 
     def make(_config: Any, home: str, _card: Any) -> Scripted:

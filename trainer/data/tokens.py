@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -163,21 +164,33 @@ def _limit(tokenizer: PreTrainedTokenizerBase) -> int:
 def _build(
     directory: Path, *, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, progress: Progress
 ) -> None:
-    """Make the entry in a directory of its own and move it in place whole."""
+    """Make the entry in a directory of its own and move it in place whole.
+
+    Should that directory be swept away meanwhile, for a clock was set a day ahead, it is made once more.
+    """
+    for last_try in (False, True):
+        temporary = _own_directory(directory)
+        try:
+            _write(temporary, texts=texts, tokenizer=tokenizer, progress=progress)
+            _move(temporary, directory)
+            return
+        except FileNotFoundError:
+            if last_try or temporary.exists():
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _own_directory(directory: Path) -> Path:
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         _sweep(directory)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     except OSError as error:
         message = (
             f"cannot hold the token cache ({error.strerror}); set data.cache_dir to a writable directory"
         )
         raise DataError(message, file=directory.parent) from error
-    try:
-        _write(temporary, texts=texts, tokenizer=tokenizer, progress=progress)
-        _move(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _move(temporary: Path, directory: Path) -> None:
@@ -213,7 +226,10 @@ def _write(
             stream.write(ids.tobytes())
             progress(done, len(texts))
     with _on_disk(directory / OFFSETS) as stream:
-        np.save(stream, offsets)
+        # Straight to the file, numpy tells of a full disk only how many bytes did not fit.
+        written = io.BytesIO()
+        np.save(written, offsets)
+        stream.write(written.getbuffer())
     meta = {"prefix": prefix, "suffix": suffix, "pad_id": tokenizer.pad_token_id, "limit": limit}
     meta["unk_rate"] = unknown / max(1, int(offsets[-1]))
     write_json(directory / META, meta)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +240,19 @@ def test_what_a_dead_process_left_is_removed_after_a_day(tmp_path: Path) -> None
     os.utime(left, (0, 0))
     tokenised(tmp_path)
     assert [found.name for found in tmp_path.iterdir()] == [entry.name]
+
+
+def test_an_entry_that_a_clock_set_ahead_swept_away_in_the_making_is_made_again(tmp_path: Path) -> None:
+    def sweep() -> None:
+        if not swept:
+            swept.extend(tmp_path.glob(".*"))
+            shutil.rmtree(swept[0])
+
+    swept: list[Path] = []
+    made = tokenised(tmp_path, by=CodePoints(sweep))
+    assert len(swept) == 1
+    assert made.row(2, 8).tolist() == [1, ord("好"), 2]
+    assert [found.name.startswith(".") for found in tmp_path.iterdir()] == [False]
 
 
 @pytest.mark.parametrize("name", ["ids.int32", "offsets.npy", "meta.json"])

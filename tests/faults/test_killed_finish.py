@@ -1,0 +1,110 @@
+"""Death in every part of a finish, through the command line: the same command ends with the same model.
+
+A chain of lives of one study, each ended at another moment; beside it the same study, left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.faults.moments import KILLED, Ended, Moment, run
+from tests.search.cli.test_bad_input import SPACE
+from trainer import write_sample
+
+pytestmark = pytest.mark.slow
+
+COMMAND = ("run", "space.yaml", "--jobs", "1")
+FIRST, SECOND = "confirm/trial-0000-seed-1043", "confirm/trial-0000-seed-1044"
+
+#: where each life ends -> what the next one says of the work that was under way
+DEATHS: dict[str, tuple[Moment, str]] = {
+    "a confirming run, after a checkpoint": (
+        Moment("os.rename", rf"{FIRST}/checkpoints/last$", after=True),
+        "Confirming trial 0, seed 1043 | Going on from",
+    ),
+    "the worker, while a confirming run ends without it": (
+        Moment("os.rename", rf"{SECOND}/outcome\.json$", "worker"),
+        "Retraining trial 0",
+    ),
+    "the retraining, after a checkpoint": (
+        Moment("os.rename", r"final/experiment/checkpoints/last$", after=True),
+        "Retraining | Going on from",
+    ),
+    "the worker, before it has the rule's record": (
+        Moment("os.rename", r"final/rule\.json$", "worker"),
+        "Evaluating once",
+    ),
+    "the evaluation's process, before its outcome": (
+        Moment("os.rename", r"parts/evaluation/outcome\.json$"),
+        "Evaluating once",
+    ),
+    "the worker, before it has the evaluation's record": (
+        Moment("os.rename", r"final/evaluation\.json$"),
+        "Fitting the TF-IDF",
+    ),
+    "the export, half written": (Moment("open", r"final/\.model\.building/\.README"), "Exporting"),
+    "everything, before the last record": (Moment("os.rename", r"final/final\.json$"), "BELOW THE BASELINE"),
+}
+#: said when a part begins, and never again once it is done -> how often it was killed in between
+PARTS = {
+    "Confirming the best": 2,
+    "Retraining trial": 1,
+    "Fitting the decision rule": 0,
+    "Evaluating once": 1,
+    "Fitting the TF-IDF": 0,
+    "Exporting": 1,
+    "Loading the export": 0,
+}
+
+
+def project(home: Path) -> Path:
+    """A sample and a space whose runs have two evaluations, and a checkpoint after each."""
+    home.mkdir()
+    write_sample(home / "data", rows=120, seed=1)
+    often = {"training.evaluations_per_epoch": 2, "experiment.checkpoint_interval_s": 0.0}
+    finish = {"set": {"training.num_epochs": 1}, "confirm": {"top_k": 1, "seeds": 2}}
+    space = {**SPACE, "set": {**SPACE["set"], **often}, "budget": {"trials": 1}, "finish": finish}
+    (home / "space.yaml").write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+    return home
+
+
+def final_of(home: Path) -> Any:
+    """What the finish came to, without how long it took."""
+    return untimed(json.loads((home / "studies/good/final/final.json").read_text(encoding="utf-8"))["record"])
+
+
+def untimed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: untimed(one) for key, one in value.items() if "seconds" not in key}
+    return [untimed(one) for one in value] if isinstance(value, list) else value
+
+
+def test_whatever_dies_in_a_finish_the_same_command_ends_with_the_same_model(tmp_path: Path) -> None:
+    home, unbroken = project(tmp_path / "killed"), project(tmp_path / "unbroken")
+    lives: list[Ended] = []
+    for name, (moment, _) in DEATHS.items():
+        lives.append(run(home, *COMMAND, moment=moment))
+        assert lives[-1].code == KILLED, f"{name}: {lives[-1].err}"
+    lives.append(run(home, *COMMAND))
+    assert (lives[-1].code, run(unbroken, *COMMAND).code) == (0, 0), lives[-1].err
+
+    for (name, (_, words)), life in zip(DEATHS.items(), lives[1:], strict=True):
+        assert words in life.err + life.out, f"after {name}: {life.err}"
+    said = "".join(life.err for life in lives)
+    assert {part: said.count(part) - 1 for part in PARTS} == PARTS
+    assert final_of(home) == final_of(unbroken)
+    for file in ("model.safetensors", "tokenizer.json", "config.json"):
+        model = "studies/good/final/model"
+        assert (home / model / file).read_bytes() == (unbroken / model / file).read_bytes()
+    assert names(home) == names(unbroken)
+
+
+def names(home: Path) -> set[str]:
+    """Every file of the study but what a run says of itself, and for each of its lives."""
+    found = (path.relative_to(home).as_posix() for path in (home / "studies").rglob("*") if path.is_file())
+    return {name for name in found if "tensorboard/" not in name and not name.endswith("/run.log")}
