@@ -18,14 +18,15 @@ from threading import Timer
 from typing import Any
 
 import pytest
-from optuna.storages import _CachedStorage
 from optuna.trial import TrialState
 
 import search.history
+from search.database import DatabaseStorage
 from search.engine.inline import InlineEngine
 from search.history import DIED, History
 from search.lines import append_line, read_lines
 from search.objective import suggest
+from search.relay import RelayStorage
 from search.storage import open_storage
 from tests.search.fakes import SPACE, Bench, Scripted
 from trainer import Outcome, UserError, write_json
@@ -128,8 +129,9 @@ def test_a_database_that_another_program_has_locked_is_waited_for(bench: Bench) 
 
 def test_a_database_that_another_program_holds_is_waited_for_longer_than_a_minute(bench: Bench) -> None:
     storage = open_storage(bench.url)
-    assert isinstance(storage, _CachedStorage)
-    with storage._backend.engine.connect() as connection:
+    assert isinstance(storage, RelayStorage)
+    assert isinstance(storage.inner, DatabaseStorage)
+    with storage.inner._backend.engine.connect() as connection:
         (waits_ms,) = connection.exec_driver_sql("PRAGMA busy_timeout").one()
     assert waits_ms >= 120_000
 
