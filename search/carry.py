@@ -15,6 +15,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.change import completed
 from search.dimension import applies, describe, same
 from search.objective import distribution, in_order, value_of
 from search.space import Space
@@ -79,7 +80,7 @@ class _Fit:
     """How trials of the study with `old` definition lie in `space`."""
 
     def __init__(self, old: Mapping[str, Any], space: Space, *, same_card: bool) -> None:
-        self._old, self._space, self._same_card = old, space, same_card
+        self._old, self._space, self._same_card = completed(old), space, same_card
         self._new = json.loads(json.dumps(space.definition()))
         self.reason = self._incomparable()
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import Config
+
 #: what decides which trials come next, and not what one is worth
 _AHEAD = ("sampler", "pruner", "seed")
 
@@ -26,7 +28,7 @@ class Changes:
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
     """The differences between two definitions of a space."""
-    new = json.loads(json.dumps(new))
+    old, new = completed(old), completed(json.loads(json.dumps(new)))
     before, after = _flat(old), _flat(new)
     widened = {key for key in old["search"] if _is_wider(old["search"][key], new["search"].get(key))}
     harmless: list[str] = []
@@ -39,6 +41,14 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
         ok = key.split(".")[0] in _AHEAD or (key.startswith("search.") and searched in widened)
         (harmless if ok else others).append(line)
     return Changes(tuple(harmless), tuple(others))
+
+
+def completed(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """`definition` with the defaults of settings that did not exist when it was made: they change nothing."""
+    defaults = Config().model_dump(mode="json")
+    known = definition["config"]
+    config = {section: {**settings, **known.get(section, {})} for section, settings in defaults.items()}
+    return {**definition, "config": {**known, **config}}
 
 
 def _is_wider(old: Mapping[str, Any], new: Mapping[str, Any] | None) -> bool:

@@ -35,7 +35,7 @@ class Commentary:
             return line
         if not self._warned:  # asking a CUDA device for its peak is not free
             self._warn_when_crowded(limit)
-        return f"{line} | GPU Mem: {live / 2**30:.1f}GB/{limit / 2**30:.0f}GB"
+        return f"{line} | GPU Mem: {_share(live, limit)}"
 
     def evaluation(self, metrics: Mapping[str, float], *, epoch: float) -> None:
         """Say what an evaluation, made after `epoch` passes over the rows, measured."""
@@ -55,3 +55,10 @@ class Commentary:
         if peak > CROWDED * limit:
             self._warned = True
             self._journal.warn(f"{peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use")
+
+
+def _share(live: int, limit: int) -> str:
+    """`3.2GB/4GB`; of a card below 1 GiB, as is played on a CPU, `45MB/64MB`."""
+    if limit < 2**30:
+        return f"{live / 2**20:.0f}MB/{limit / 2**20:.0f}MB"
+    return f"{live / 2**30:.1f}GB/{limit / 2**30:.0f}GB"

@@ -68,6 +68,15 @@ def test_a_change_is_harmless_where_no_trial_would_have_been_another(
     assert bool(found.others) is not ok
 
 
+def test_a_setting_that_is_newer_than_the_study_changes_nothing_at_its_default(bench: Bench) -> None:
+    now = json.loads(json.dumps(bench.space().definition()))
+    then = json.loads(json.dumps(now))
+    del then["config"]["training"]["trained_layers"]
+    assert changes(then, now).others == ()
+    now["config"]["training"]["trained_layers"] = 2
+    assert changes(then, now).others == ("config.training.trained_layers was null and is 2",)
+
+
 def test_a_range_on_a_grid_must_stay_on_it() -> None:
     old = {"config": {}, "search": {"a.b": {"type": "int", "low": 4, "high": 12, "step": 4}}}
     on = {"config": {}, "search": {"a.b": {"type": "int", "low": 0, "high": 16, "step": 4}}}

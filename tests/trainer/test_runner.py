@@ -308,14 +308,15 @@ def test_a_directory_that_cannot_be_written_is_the_users_to_mend(tmp_path: Path)
         run(make_config(tmp_path), directory=tmp_path / "file" / "run")
 
 
-def test_the_live_line_reads_as_the_contract_shows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("card", "shown"), [("4GiB", r"\d\.\dGB/4GB"), ("200MiB", r"\d+MB/200MB")])
+def test_the_live_line_reads_as_the_contract_shows(tmp_path: Path, card: str, shown: str) -> None:
     from trainer.memory.card import parse_card
 
     watcher = Watcher()
     config = make_config(tmp_path, training__num_epochs=1)
-    run(config, directory=tmp_path / "run", card=parse_card("4GiB", virtual=True), observer=watcher)
+    run(config, directory=tmp_path / "run", card=parse_card(card, virtual=True), observer=watcher)
     assert len(watcher.statuses) == 5
-    pattern = r"Step 5 \| Loss: \d\.\d{4} \| LR: \d\.\d\de-\d\d \| GPU Mem: \d\.\dGB/4GB"
+    pattern = rf"Step 5 \| Loss: \d\.\d{{4}} \| LR: \d\.\d\de-\d\d \| GPU Mem: {shown}"
     import re
 
     assert re.fullmatch(pattern, watcher.statuses[-1])
