@@ -93,10 +93,11 @@ class Shapes:
         Raises:
             UserError: its data or its model cannot be used.
         """
+        rows = self._rows_of(config)
+        # Importing torch takes seconds, for which nobody waits whose rows are not there.
         from trainer.model.build import can_checkpoint, encoder_config, require_checkpointing
         from trainer.model.layers import require_layers
 
-        rows = self._rows_of(config)
         encoder = encoder_config(
             config.model, tasks=rows.tasks, vocabulary_size=self._vocabulary(config, rows)
         )
