@@ -14,6 +14,7 @@ from search.cli.output import clean_stdout, print_json, print_report
 from search.cli.resolved import on_card, resolved_json, space_lines
 from search.cli.settings import SET_HELP, StorageFlag, read_settings
 from search.cli.single_run import Limits, choose_gpu, train_config
+from search.language import translated
 
 if TYPE_CHECKING:
     from search.report import StudyReport
@@ -165,7 +166,7 @@ def _jobs(text: str) -> int | None:
 def _show(space: Space, flags: RunFlags) -> None:
     base = on_card(space.base_config(), limits=_limits(space, flags))
     for note in base.notes:
-        typer.echo(note, err=True)
+        typer.echo(translated(note), err=True)
     if flags.json:
         print_json({"name": space.name, **space.definition(), "base": resolved_json(base)})
     else:

@@ -13,6 +13,7 @@ from search.cli.output import print_json
 from search.cli.resolved import annotated_yaml, on_card, resolved_json
 from search.cli.settings import SET_HELP, read_settings
 from search.cli.single_run import Limits, train_config
+from search.language import translated
 
 if TYPE_CHECKING:
     from trainer import Resolved
@@ -77,7 +78,7 @@ def train(flags: TrainFlags) -> None:
     if flags.dry_run:
         resolved = on_card(resolved, limits=limits)
     for note in resolved.notes:
-        typer.echo(note, err=True)
+        typer.echo(translated(note), err=True)
     if flags.dry_run:
         _show(resolved, as_json=flags.json)
         return
