@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from search.engine.local import LocalEngine
 from search.seats import Seat, Seats
 from search.study import open_study
 from search.worker import Workplace, search
+from tests.faults.moments import family
 from tests.search.fakes import Bench, Listener
 from trainer import Config, Observer, Outcome, Report
 from trainer.files import write_text
@@ -123,23 +124,23 @@ def survive(case: Case) -> Survived:
     case.home.mkdir(parents=True)
     dice = random.Random(case.seed)
     kills = {"trial": 0, "worker": 0, "everything": 0}
-    seen: set[psutil.Process] = set()
     worker = _worker(case)
+    sessions = [worker.pid]
     for _ in range(case.kills):
         kind = dice.choice(["trial", "trial", "worker", "everything"])
         if kind == "trial":
             _await_trial(worker)
         time.sleep(dice.uniform(0.0, 0.15 if kind == "trial" else 2.0))
-        seen |= set(_family(worker))
         if worker.poll() is not None:
             break  # it was through before the next kill
         if _kill(kind, worker):
             kills[kind] += 1
         if worker.poll() is not None:
             worker = _worker(case)
+            sessions.append(worker.pid)
     code = worker.wait(timeout=300)
     faults = [f"the last worker ended with code {code}"] if code else []
-    return Survived(kills, faults + list(_faults(case)) + list(_orphans(seen)))
+    return Survived(kills, faults + list(orphans(sessions)) + list(faults_of(case)))
 
 
 def _worker(case: Case) -> subprocess.Popen[bytes]:
@@ -147,7 +148,12 @@ def _worker(case: Case) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", __name__, str(case.home), str(case.seed), str(case.jobs)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     assert process.stdout is not None
     if process.stdout.readline() != b"ready\n":
@@ -201,7 +207,8 @@ def _sigkill(process: psutil.Process) -> bool:
     return True
 
 
-def _faults(case: Case) -> Iterator[str]:
+def faults_of(case: Case) -> Iterator[str]:
+    """What is wrong with a study that has come to its end, beside processes."""
     bench = Bench(case.home)
     trials = bench.open(space_text(case.seed)).trials()
     measured = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
@@ -255,9 +262,10 @@ def _unreadable(path: Path, texts: list[str]) -> Iterator[str]:
             yield f"torn: {path.parent.name}/{path.name}: {text!r}"
 
 
-def _orphans(seen: set[psutil.Process]) -> Iterator[str]:
-    """Processes that should have ended; those that lost their parent have a moment for it."""
-    _, alive = psutil.wait_procs(list(seen), timeout=10)
+def orphans(sessions: Sequence[int]) -> Iterator[str]:
+    """Processes of these workers that should have ended; what lost its parent has a moment for it."""
+    left = [process for session in sessions for process in family(session)]
+    _, alive = psutil.wait_procs(left, timeout=10)
     for process in alive:
         yield f"orphan: {process}"
 
