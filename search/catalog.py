@@ -9,8 +9,8 @@ from pathlib import Path
 import optuna
 from optuna.study import Study
 
+from search.board.sources import is_sqlite
 from search.origin import ORIGIN, read_origin
-from search.shelf import is_sqlite
 from search.status import locate_study, study_names
 from search.storage import masked, open_existing, sqlite_path, sqlite_url, storage_errors
 from search.study import quiet_optuna

@@ -1,4 +1,4 @@
-"""optuna-dashboard over every study of a directory, behind a gate.
+"""optuna-dashboard over every study of a directory or of a storage, behind a gate.
 
 optuna-dashboard serves one storage, from the root of a server; `search.shelf.Shelf` is that storage. It
 has no login and checks neither host nor origin; `search.board.gate` does.
@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -20,10 +19,11 @@ from rich.console import Console
 from rich.text import Text
 
 from search.board.gate import Gate, gated
+from search.board.sources import Files, OneStorage, Sources, shown_of_file
+from search.catalog import Catalog, Entry
 from search.console import print_line
 from search.shelf import Shelf
-from search.status import locate_study
-from search.storage import sqlite_path
+from search.storage import masked, storage_errors
 from search.study import quiet_optuna
 from trainer import UserError
 
@@ -40,26 +40,27 @@ class Place:
     read_only: bool = False
 
 
-def serve(studies_dir: Path, *, place: Place, study: str | None = None) -> None:
-    """Show the studies of `studies_dir` until Ctrl-C; of `study` the address is printed.
+def serve(studies: Catalog, *, place: Place, study: str | None = None) -> None:
+    """Show the studies of a directory or a storage until Ctrl-C; of `study` the address is printed.
 
     Raises:
-        UserError: there is no such directory or study, or the address cannot be had.
+        UserError: there is no such place or study, or the address cannot be had. StorageFault: the storage
+            does not answer.
     """
     console = Console(stderr=True)
 
     def say(line: str) -> None:
         print_line(console, Text(line))
 
-    if study is not None:
-        studies_dir, study = _found(study, studies_dir)
-    with open_server(studies_dir, place=place, say=say) as server:
+    entry = studies.find(study) if study is not None else None
+    shelf = open_shelf(studies, entry)
+    with open_server(shelf, place=place, say=say) as server:
         address = f"http://{place.host}:{server.server_port}/"
-        if study is None:
-            say(f"Studies of {studies_dir}: {address}")
+        if entry is None:
+            where = masked(studies.storage_url) if studies.storage_url else studies.studies_dir
+            say(f"Studies of {where}: {address}")
         else:
-            number = Shelf(studies_dir).get_study_id_from_name(study)
-            say(f"Study {study}: {address}dashboard/studies/{number}")
+            say(f"Study {entry.name}: {address}dashboard/studies/{_number(shelf, entry)}")
         say(_login_line(place))
         try:
             server.serve_forever()
@@ -67,15 +68,35 @@ def serve(studies_dir: Path, *, place: Place, study: str | None = None) -> None:
             say("Closed.")
 
 
-def open_server(studies_dir: Path, *, place: Place, say: Callable[[str], None]) -> WSGIServer:
+def open_shelf(studies: Catalog, entry: Entry | None = None) -> Shelf:
+    """The studies, or those that lie where `entry` does.
+
+    Raises:
+        UserError: there is no such directory or storage. StorageFault: the storage does not answer.
+    """
+    quiet_optuna()
+    return Shelf(_sources(studies, entry))
+
+
+def _sources(studies: Catalog, entry: Entry | None) -> Sources:
+    if entry is not None and entry.file is not None:
+        return Files(entry.file.parent)
+    url = entry.storage_url if entry is not None else studies.storage_url
+    if url is not None:
+        with storage_errors(url):
+            return OneStorage(url, home=studies.studies_dir)
+    if not studies.studies_dir.is_dir():
+        raise UserError(f"no directory {studies.studies_dir}; name another with --studies-dir")
+    return Files(studies.studies_dir)
+
+
+def open_server(shelf: Shelf, *, place: Place, say: Callable[[str], None]) -> WSGIServer:
     """A server that listens and does not serve yet; on a free port, and says so, if its own is taken.
 
     Raises:
-        UserError: as `serve`.
+        UserError: the address cannot be had.
     """
-    if not studies_dir.is_dir():
-        raise UserError(f"no directory {studies_dir}; name another with --studies-dir")
-    served = application(studies_dir, place=place)
+    served = application(shelf, place=place)
     try:
         return _listen(place.host, place.port, served)
     except OSError as error:
@@ -89,10 +110,8 @@ def open_server(studies_dir: Path, *, place: Place, say: Callable[[str], None]) 
     return server
 
 
-def application(studies_dir: Path, *, place: Place) -> WSGIApplication:
-    """optuna-dashboard over the studies of a directory, behind the gate."""
-    quiet_optuna()
-    shelf = Shelf(studies_dir)
+def application(shelf: Shelf, *, place: Place) -> WSGIApplication:
+    """optuna-dashboard over the shelf, behind the gate."""
     dashboard: Any = optuna_dashboard.wsgi(shelf, artifact_store=shelf.gallery)
     return gated(dashboard, Gate(place.host, place.read_only))
 
@@ -101,12 +120,9 @@ def _listen(host: str, port: int, served: WSGIApplication) -> WSGIServer:
     return make_server(host, port, served, _Server, _QuietHandler)
 
 
-def _found(study: str, studies_dir: Path) -> tuple[Path, str]:
-    """The directory and the name of a study that is in an SQLite file."""
-    file = sqlite_path(locate_study(study, studies_dir))
-    if file is None or not file.is_file():
-        raise UserError(f"{study}: this dashboard shows SQLite files; optuna-dashboard URL shows the others")
-    return file.parent, file.stem
+def _number(shelf: Shelf, entry: Entry) -> int:
+    shown = entry.name if entry.file is None else shown_of_file(entry.file, entry.name)
+    return shelf.get_study_id_from_name(shown)
 
 
 def _login_line(place: Place) -> str:

@@ -1,34 +1,19 @@
-"""All studies of a directory as one Optuna storage, to read; of all that can be written only notes."""
+"""All studies of a dashboard as one Optuna storage, to read; of all that can be written only notes."""
 
 from __future__ import annotations
 
 import copy
-import zlib
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from search.board.artifacts import Gallery
+from search.board.sources import Source, Sources
 from search.board.trimmings import NOTE_KEY, Trimmings, overlaid, trimmings
-from search.storage import open_file
-
-#: room for the ids of one file; with a CRC-32 in front they stay below 2**53, which JavaScript can count
-_ROOM = 10**6
-
-
-@dataclass(frozen=True)
-class _Home:
-    """The file of a study or trial, the file's number, and the id in it."""
-
-    storage: RDBStorage
-    slot: int
-    inner: int
 
 
 def _refused(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -37,19 +22,15 @@ def _refused(self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class Shelf(BaseStorage):
-    """All studies in `*.db` of a directory as one storage that cannot be written, but for notes.
+    """All studies of `sources` as one storage that cannot be written, but for notes.
 
     gallery: where the artifacts of the trials are hung.
-
-    An id is made of the file's name and the id in it, so addresses stay good when studies are added.
-    A file that appears, goes, or is replaced while the dashboard is open is noticed.
     """
 
-    def __init__(self, studies_dir: Path) -> None:
+    def __init__(self, sources: Sources) -> None:
         self.gallery = Gallery()
-        self._studies_dir = studies_dir
-        self._trimmed: dict[tuple[Path, int], tuple[tuple[int, int], Trimmings]] = {}
-        self._open: dict[tuple[Path, int], RDBStorage] = {}
+        self._sources = sources
+        self._trimmed: dict[int, tuple[object, Trimmings]] = {}
 
     create_new_study = _refused
     delete_study = _refused
@@ -62,144 +43,123 @@ class Shelf(BaseStorage):
     set_trial_system_attr = _refused
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """Every study of every file."""
+        """Every study of every source."""
         return [
-            self._renamed(study, path=path)
-            for path in self._files()
-            for study in self._at(path).get_all_studies()
+            self._renamed(study, source)
+            for source in self._sources.all()
+            for study in source.storage.get_all_studies()
         ]
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """The dashboard's id of the study shown under that name. Raises KeyError."""
-        for study in self.get_all_studies():
-            if study.study_name == study_name:
-                return study._study_id
+        for source in self._sources.all():
+            for study in source.storage.get_all_studies():
+                if source.shown(study.study_name) == study_name:
+                    return source.outer(study._study_id)
         raise KeyError(f"no study {study_name}")
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """The name under which the study is shown. Raises KeyError."""
-        path = self._path(study_id // _ROOM)
-        return _shown(path, self._at(path).get_study_name_from_id(study_id % _ROOM))
+        source = self._sources.of(study_id)
+        return source.shown(source.storage.get_study_name_from_id(source.inner(study_id)))
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """As its file has them."""
-        home = self._home(study_id)
-        return home.storage.get_study_directions(home.inner)
+        """As its storage has them."""
+        source = self._sources.of(study_id)
+        return source.storage.get_study_directions(source.inner(study_id))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """As its file has them."""
-        home = self._home(study_id)
-        return home.storage.get_study_user_attrs(home.inner)
+        """As its storage has them."""
+        source = self._sources.of(study_id)
+        return source.storage.get_study_user_attrs(source.inner(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """As its file has them."""
-        home = self._home(study_id)
-        stored = _outward(home.storage.get_study_system_attrs(home.inner), home.slot)
-        return overlaid(stored, self._trimmings(self._path(home.slot), home.inner).study)
+        """As its storage has them, and what is shown beyond it."""
+        source = self._sources.of(study_id)
+        stored = source.storage.get_study_system_attrs(source.inner(study_id))
+        return overlaid(_outward(stored, source), self._trimmings(source, source.inner(study_id)).study)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Write a part of a note. Raises PermissionError: it is anything else."""
         note = NOTE_KEY.fullmatch(key)
         if note is None:
             raise PermissionError("of all that can be written here, only notes")
-        home = self._home(study_id)
-        inner = f"{int(note[1]) % _ROOM}:" if note[1] else ""
-        home.storage.set_study_system_attr(home.inner, f"dashboard:{inner}{note[2]}", value)
+        source = self._sources.of(study_id)
+        trial = f"{source.inner(int(note[1]))}:" if note[1] else ""
+        source.storage.set_study_system_attr(source.inner(study_id), f"dashboard:{trial}{note[2]}", value)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """As its file has it, under the dashboard's id."""
-        home = self._home(trial_id)
-        path = self._path(home.slot)
-        every = [self._trimmings(path, one._study_id).trials for one in home.storage.get_all_studies()]
-        extra = next((trials[trial_id] for trials in every if trial_id in trials), {})
-        return _under_id(home.storage.get_trial(home.inner), home, extra=extra)
+        """As its storage has it, under the dashboard's id."""
+        source = self._sources.of(trial_id)
+        extra = self._known(trial_id) or self._looked_up(trial_id, source)
+        return _under_id(source.storage.get_trial(source.inner(trial_id)), source, extra=extra)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """As their file has them, under the dashboard's ids."""
-        home = self._home(study_id)
-        trials = home.storage.get_all_trials(home.inner, deepcopy=deepcopy, states=states)
-        extra = self._trimmings(self._path(home.slot), home.inner).trials
-        ids = {trial.number: home.slot * _ROOM + trial._trial_id for trial in trials}
-        return [_under_id(trial, home, extra=extra.get(ids[trial.number], {})) for trial in trials]
+        """As their storage has them, under the dashboard's ids."""
+        source = self._sources.of(study_id)
+        inner = source.inner(study_id)
+        extra = self._trimmings(source, inner).trials
+        trials = source.storage.get_all_trials(inner, deepcopy=deepcopy, states=states)
+        return [
+            _under_id(trial, source, extra=extra.get(source.outer(trial._trial_id), {})) for trial in trials
+        ]
 
-    def _trimmings(self, path: Path, inner: int) -> Trimmings:
-        """What is shown of a study beyond its file; made anew when the file has changed."""
-        now = (path.stat().st_mtime_ns, path.stat().st_size)
-        key = (path, inner)
+    def _known(self, trial_id: int) -> Mapping[str, Any] | None:
+        """What is shown of a trial beyond its storage, if its study was looked at already."""
+        for _, made in self._trimmed.values():
+            if trial_id in made.trials:
+                return made.trials[trial_id]
+        return None
+
+    def _looked_up(self, trial_id: int, source: Source) -> Mapping[str, Any]:
+        for study in source.storage.get_all_studies():
+            trials = self._trimmings(source, study._study_id).trials
+            if trial_id in trials:
+                return trials[trial_id]
+        return {}
+
+    def _trimmings(self, source: Source, inner: int) -> Trimmings:
+        """What is shown of a study beyond its storage; made anew when it has changed."""
+        now, key = source.version(inner), source.outer(inner)
         if key not in self._trimmed or self._trimmed[key][0] != now:
-            storage, slot = self._at(path), _slot(path)
-            name = storage.get_study_name_from_id(inner)
-            made = trimmings(
-                name,
-                user_attrs=storage.get_study_user_attrs(inner),
-                trials=[
-                    _under_id(trial, _Home(storage, slot, trial._trial_id), extra={})
-                    for trial in storage.get_all_trials(inner, deepcopy=False)
-                ],
-                home=path.parent / name,
-                gallery=self.gallery,
-            )
-            self._trimmed[key] = (now, made)
+            self._trimmed[key] = (now, self._made(source, inner))
         return self._trimmed[key][1]
 
-    def _home(self, outer: int) -> _Home:
-        slot, inner = divmod(outer, _ROOM)
-        return _Home(self._at(self._path(slot)), slot, inner)
+    def _made(self, source: Source, inner: int) -> Trimmings:
+        storage = source.storage
+        name = storage.get_study_name_from_id(inner)
+        trials = storage.get_all_trials(inner, deepcopy=False)
+        return trimmings(
+            name,
+            user_attrs=storage.get_study_user_attrs(inner),
+            trials=[_under_id(trial, source, extra={}) for trial in trials],
+            home=source.home / name,
+            gallery=self.gallery,
+        )
 
-    def _path(self, slot: int) -> Path:
-        for path in self._files():
-            if _slot(path) == slot:
-                return path
-        raise KeyError(f"no study file with the number {slot}")
-
-    def _files(self) -> list[Path]:
-        return [path for path in sorted(self._studies_dir.glob("*.db")) if is_sqlite(path)]
-
-    def _at(self, path: Path) -> RDBStorage:
-        # By inode: a file that was deleted and made again under its name is another one.
-        key = (path, path.stat().st_ino)
-        if key not in self._open:
-            self._open[key] = open_file(path)
-        return self._open[key]
-
-    def _renamed(self, study: FrozenStudy, *, path: Path) -> FrozenStudy:
+    def _renamed(self, study: FrozenStudy, source: Source) -> FrozenStudy:
         shown = copy.copy(study)
-        shown.study_name = _shown(path, study.study_name)
-        extra = self._trimmings(path, study._study_id).study
-        shown.system_attrs = overlaid(_outward(study.system_attrs, _slot(path)), extra)
-        shown._study_id = _slot(path) * _ROOM + study._study_id
+        shown.study_name = source.shown(study.study_name)
+        extra = self._trimmings(source, study._study_id).study
+        shown.system_attrs = overlaid(_outward(study.system_attrs, source), extra)
+        shown._study_id = source.outer(study._study_id)
         return shown
 
 
-def is_sqlite(path: Path) -> bool:
-    """Does the file begin as an SQLite database does (https://www.sqlite.org/fileformat.html)?"""
-    with path.open("rb") as stream:
-        return stream.read(16) == b"SQLite format 3\0"
-
-
-def _slot(path: Path) -> int:
-    return zlib.crc32(path.name.encode())
-
-
-def _shown(path: Path, name: str) -> str:
-    """A study's own name; with its file's in front where the two differ, so that no two are alike."""
-    return name if name == path.stem else f"{path.stem}/{name}"
-
-
-def _outward(attributes: Mapping[str, Any], slot: int) -> dict[str, Any]:
-    """System attributes of a file, notes of trials under the dashboard's ids."""
+def _outward(attributes: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """System attributes of a storage, notes of trials under the dashboard's ids."""
     found = {}
     for key, value in attributes.items():
         note = NOTE_KEY.fullmatch(key)
-        outer = f"dashboard:{slot * _ROOM + int(note[1])}:{note[2]}" if note and note[1] else key
+        outer = f"dashboard:{source.outer(int(note[1]))}:{note[2]}" if note and note[1] else key
         found[outer] = value
     return found
 
 
-def _under_id(trial: FrozenTrial, home: _Home, *, extra: Mapping[str, Any]) -> FrozenTrial:
+def _under_id(trial: FrozenTrial, source: Source, *, extra: Mapping[str, Any]) -> FrozenTrial:
     shown = copy.copy(trial)
     shown._system_attrs = {**trial._system_attrs, **extra}
-    shown._trial_id = home.slot * _ROOM + trial._trial_id
+    shown._trial_id = source.outer(trial._trial_id)
     return shown

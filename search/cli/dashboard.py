@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
+from search.cli.settings import StorageFlag
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class DashboardFlags:
     ] = 8080
     read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody write notes.")] = False
     studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
+    storage: StorageFlag = None
 
 
 def dashboard(flags: DashboardFlags) -> None:
@@ -31,14 +33,19 @@ def dashboard(flags: DashboardFlags) -> None:
 
     Works while they run and after. Ctrl-C ends it; the studies go on.
     """
+    from search.catalog import Catalog
     from search.dashboard import Place, serve
 
-    serve(flags.studies_dir, place=Place(flags.host, flags.port, flags.read_only), study=flags.study)
+    studies = Catalog(flags.studies_dir, flags.storage)
+    serve(studies, place=Place(flags.host, flags.port, flags.read_only), study=flags.study)
 
 
 COMMAND = Command(
     name="dashboard",
     flags=DashboardFlags,
     body=dashboard,
-    examples=("cp-search dashboard quickstart", "cp-search dashboard --port 8090"),
+    examples=(
+        "cp-search dashboard quickstart",
+        "cp-search dashboard --storage postgresql+psycopg://USER@HOST/DATABASE --read-only",
+    ),
 )

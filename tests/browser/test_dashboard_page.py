@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from search.dashboard import Place, open_server
-from search.shelf import Shelf
+from search.catalog import Catalog
+from search.dashboard import Place, open_server, open_shelf
 from tests.browser.browser import Browser
 from tests.search.report.studies import whole_study
 
@@ -25,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    with open_server(home, place=Place(port=0), say=print) as server:
+    with open_server(open_shelf(Catalog(home)), place=Place(port=0), say=print) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -36,7 +36,7 @@ def address(home: Path) -> Iterator[str]:
 def test_the_study_is_shown_with_its_note_and_asks_only_its_own_server(
     browser: Browser, address: str, home: Path
 ) -> None:
-    number = Shelf(home).get_study_id_from_name("whole")
+    number = open_shelf(Catalog(home)).get_study_id_from_name("whole")
     browser.open(f"{address}/dashboard/studies/{number}/note")
     browser.wait_for("document.body.innerText.includes('because the card cannot hold it')")
     asked = [one for one in browser.requests() if not one.startswith(("data:", "blob:"))]
@@ -46,14 +46,14 @@ def test_the_study_is_shown_with_its_note_and_asks_only_its_own_server(
 
 
 def test_a_page_of_another_site_cannot_write_or_read(browser: Browser, address: str, home: Path) -> None:
-    number = Shelf(home).get_study_id_from_name("whole")
+    number = open_shelf(Catalog(home)).get_study_id_from_name("whole")
     browser.open("data:text/html,<title>elsewhere</title>")
     script = """
     const done = arguments[arguments.length - 1];
     fetch(arguments[0], {method: "DELETE", mode: "no-cors"}).then(() => done("sent"), e => done("refused"));
     """
     browser.driver.execute_async_script(script, f"{address}/api/studies/{number}")
-    assert Shelf(home).get_study_name_from_id(number) == "whole"
+    assert open_shelf(Catalog(home)).get_study_name_from_id(number) == "whole"
     seen = browser.driver.execute_async_script(
         "const done = arguments[arguments.length - 1];"
         "fetch(arguments[0]).then(a => a.text()).then(done, e => done('refused'))",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ from urllib.request import Request, urlopen
 import optuna
 import pytest
 
-from search.dashboard import Place, open_server
+from search.catalog import Catalog
+from search.dashboard import Place, open_server, open_shelf
+from tests.search.postgres import Postgres
 from tests.search.report.studies import whole_study
-from trainer import UserError
+from trainer import StorageFault, UserError
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +35,16 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def served(studies: Path, **place: Any) -> Iterator[str]:
-    with open_server(studies, place=Place(port=0, **place), say=print) as server:
+def served(studies: Path, storage_url: str | None = None, **place: Any) -> Iterator[str]:
+    shelf = open_shelf(Catalog(studies, storage_url))
+    with open_server(shelf, place=Place(port=0, **place), say=print) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -139,19 +145,19 @@ def test_another_site_may_link_here_but_not_read(address: str) -> None:
 
 def test_a_taken_port_is_replaced_by_a_free_one_and_that_is_said(address: str, studies: Path) -> None:
     port, lines = int(address.rpartition(":")[2]), list[str]()
-    with open_server(studies, place=Place(port=port), say=lines.append) as server:
+    with open_server(open_shelf(Catalog(studies)), place=Place(port=port), say=lines.append) as server:
         assert server.server_port != port
         assert lines == [f"Port {port} is taken; {server.server_port} is free and used instead"]
 
 
 def test_a_missing_directory_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no directory"):
-        open_server(tmp_path / "nowhere", place=Place(port=0), say=print)
+        open_shelf(Catalog(tmp_path / "nowhere"))
 
 
 def test_an_address_that_is_not_here_is_one_line(studies: Path) -> None:
     with pytest.raises(UserError, match=r"cannot listen on 192.0.2.1:0.*--host"):
-        open_server(studies, place=Place("192.0.2.1", 0), say=print)
+        open_server(open_shelf(Catalog(studies)), place=Place("192.0.2.1", 0), say=print)
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +210,40 @@ def test_read_only_takes_no_notes(whole: Path) -> None:
         number = ids(address)["whole"]
         code, reason = refused(f"{address}/api/studies/{number}/note", "PUT")
         assert (code, "--read-only" in reason) == (405, True)
+
+
+@pytest.mark.slow
+def test_the_studies_of_a_database_are_shown_behind_the_same_gate(
+    whole: Path, tmp_path: Path, postgres: Postgres
+) -> None:
+    url = postgres.new_database()
+    for name in ("whole", "other"):
+        optuna.create_study(storage=url, study_name=name, direction="maximize")
+    optuna.copy_study(
+        from_study_name="whole",
+        from_storage=f"sqlite:///{whole}/whole.db",
+        to_storage=url,
+        to_study_name="copied",
+    )
+    shutil.copytree(whole / "whole", tmp_path / "copied")
+    with served(tmp_path, url) as address:
+        assert ids(address).keys() == {"whole", "other", "copied"}
+        number = ids(address)["copied"]
+        study = ask(f"{address}/api/studies/{number}")
+        assert "cp-search report copied" in study["note"]["body"]
+        oom = study["trials"][7]
+        assert "planned 1.93 GiB, measured 1.89 GiB, limit 3.66 GiB" in oom["note"]["body"]
+        assert refused(f"{address}/api/studies/{number}")[0] == 405
+        mine = {"version": 1, "body": "mine"}
+        assert put(f"{address}/api/studies/{number}/{oom['trial_id']}/note", mine) == 204
+        assert ask(f"{address}/api/studies/{number}")["trials"][7]["note"] == mine
+        optuna.load_study(study_name="copied", storage=url).add_trial(
+            optuna.trial.create_trial(value=0.9, user_attrs={"cause": "by hand"})
+        )
+        assert "by hand" in ask(f"{address}/api/studies/{number}")["trials"][-1]["note"]["body"]
+
+
+def test_a_storage_with_a_password_shows_it_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises((UserError, StorageFault)) as error:
+        open_shelf(Catalog(Path("studies"), "postgresql+psycopg://me:S3cr3t@127.0.0.1:1/none"))
+    assert "S3cr3t" not in str(error.value)
