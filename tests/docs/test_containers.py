@@ -39,6 +39,20 @@ def test_no_password_stands_in_a_command() -> None:
         assert "PASSWORD" not in " ".join(map(str, service.get("command", [])))
 
 
+def test_the_dashboard_stands_behind_our_gate_and_its_command_is_one_of_ours() -> None:
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["dashboard"]
+    assert "entrypoint" not in service
+    command, *flags = map(str, service["command"])
+    assert command == "dashboard"
+    shown = subprocess.run(
+        [sys.executable, "-m", "search.cli", command, *flags, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+
+
 def test_everything_the_dockerfile_copies_exists() -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     sources = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
