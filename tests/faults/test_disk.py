@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,27 @@ def test_a_disk_too_full_for_the_database_is_one_line_and_loses_nothing(disk: Sm
     assert [trial.value for trial in mended.trials()] == [0.6]
     assert mended.steps(0) == [1, 2]
     require_whole(mended)
+
+
+#: safetensors writes beside the file and renames: it takes a disk that is really full
+_WRITE_WEIGHTS = """
+import sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+from trainer import UserError, disk_errors
+try:
+    with disk_errors(Path(sys.argv[1])):
+        save_file({"weight": torch.zeros(1000, 1000)}, Path(sys.argv[1]) / "model.safetensors")
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_weights_that_do_not_fit_on_the_disk_are_one_line(disk: SmallDisk) -> None:
+    command = disk.inside(sys.executable, "-c", _WRITE_WEIGHTS, str(disk.path))
+    ended = wait_for(begin(command, home=disk.path.parent))
+    wanted = f"cannot write {disk.path}: No space left on device; the same command goes on after that"
+    assert ended.err.strip() == wanted
 
 
 def test_a_studies_directory_that_is_read_only_is_refused_before_anything_starts(disk: SmallDisk) -> None:
