@@ -32,7 +32,7 @@ class _Spread:
     @property
     def method(self) -> str:
         return (
-            f"Student's t, {self.freedom} degree{'' if self.freedom == 1 else 's'} of freedom, "
+            f"Student's t, df = {self.freedom}, "
             f"deviation between seeds pooled over {self.candidates} candidates"
         )
 

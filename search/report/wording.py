@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from search.language import translated
+from search.report.page import Cell, Paragraph
 from search.report.words import Words
 from trainer import Interval, show_size
 
@@ -42,3 +46,24 @@ def with_span(interval: Interval | None, words: Words) -> str:
     if interval.low is None or interval.high is None:
         return score(interval.value)
     return words("interval.value", value=score(interval.value), span=span(interval, words))
+
+
+def stored_note(*texts: str, words: Words, before: str = "") -> Paragraph:
+    """Sentences the study keeps in English, in the page's language where they have a translation."""
+    said = stored_text(*texts, words=words)
+    return Paragraph(before + said, note=True, lang=_left_english(said, texts))
+
+
+def stored_cell(*texts: str, words: Words) -> Cell:
+    """The same in a cell of a table."""
+    said = stored_text(*texts, words=words)
+    return Cell(said, lang=_left_english(said, texts))
+
+
+def stored_text(*texts: str, words: Words) -> str:
+    """The same as a piece of a sentence."""
+    return words("between").join(translated(text, language=words.language) for text in texts)
+
+
+def _left_english(said: str, texts: Sequence[str]) -> str | None:
+    return "en" if all(text in said for text in texts) else None

@@ -52,7 +52,7 @@ def test_the_interval_is_students_with_the_pooled_deviation() -> None:
     assert mean.low is not None
     # t(0.975, 4 degrees of freedom) = 2.776 (tables), times 0.01 / sqrt(3)
     assert mean.value - mean.low == pytest.approx(2.776 * 0.01 / 3**0.5, abs=1e-5)
-    assert "4 degrees of freedom" in mean.method
+    assert "df = 4" in mean.method
     assert found.candidates[0].deviation == pytest.approx(0.01)
 
 

@@ -76,7 +76,7 @@ class _Rows:
         before, after, gain = self._gain(moved_NC)
         kept = gain.above_noise
         offsets_C = best_offsets(self.logits_NC, self.labels_N) if kept else np.zeros(len(plain.classes))
-        words = f"offsets {'kept' if kept else 'not kept'}: macro-F1 out of fold {before:.4f} -> {after:.4f}"
+        verdict = "kept" if kept else "not kept"
         return replace(
             plain,
             offsets=[float(offset) for offset in offsets_C],
@@ -86,7 +86,7 @@ class _Rows:
             f1_before=before,
             f1_after=after,
             gain=gain,
-            reason=f"{words}, gain {gain}",
+            reason=f"offsets {verdict}: macro-F1 out of fold {before:.4f} -> {after:.4f}, gain {gain}",
         )
 
     def _temperature(self, rule: TaskRule, folds_N: Ints) -> TaskRule:
@@ -101,13 +101,14 @@ class _Rows:
         kept = after < before
         temperature = fit_temperature(logits_NC, self.labels_N) if kept else 1.0
         words = f"temperature {temperature:.3f}" if kept else "temperature not kept"
+        cooled = f"{words}: calibration error out of fold {before:.4f} -> {after:.4f}"
         return replace(
             rule,
             temperature=temperature,
             temperature_kept=kept,
             ece_before=before,
             ece_after=after,
-            reason=f"{rule.reason}; {words}: calibration error out of fold {before:.4f} -> {after:.4f}",
+            reason=f"{rule.reason}; {cooled}",
         )
 
     def _gain(self, moved_NC: Floats) -> tuple[float, float, Interval]:

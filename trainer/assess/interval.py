@@ -11,7 +11,7 @@ class Interval:
 
     low, high: ends of the interval at `level`; None where one observation says nothing of the spread.
     method: how it was found, in words that can be quoted ("percentile bootstrap over rows, 1000
-    resamples, seed 0"; "Student's t, 6 degrees of freedom, deviation pooled over 3 candidates").
+    resamples, seed 0"; "Student's t, df = 6, deviation between seeds pooled over 3 candidates").
     """
 
     value: float

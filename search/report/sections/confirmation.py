@@ -6,7 +6,7 @@ from search.finish.confirmation import Candidate, Confirmation
 from search.finish.ensemble_record import EnsembleRecord
 from search.report.facts import StudyFacts
 from search.report.page import Block, Cell, Paragraph, Section, Table, row
-from search.report.wording import UNKNOWN, score, signed, size, with_span
+from search.report.wording import UNKNOWN, score, signed, size, stored_note, with_span
 from search.report.words import Words
 
 
@@ -42,7 +42,7 @@ def _found(found: Confirmation, words: Words) -> list[Block]:
         numbers=frozenset({1, 2, 3, 4, 6, 7}),
     )
     notes = [text for text in (found.tie_rule, found.cheaper_reason) if text]
-    return [*blocks, table, *(Paragraph(text, note=True, lang="en") for text in notes)]
+    return [*blocks, table, *(stored_note(text, words=words) for text in notes)]
 
 
 def _candidate(one: Candidate, words: Words, *, chosen: bool) -> tuple[Cell, ...]:
@@ -66,5 +66,5 @@ def _ensemble(found: EnsembleRecord, words: Words) -> list[Block]:
         single=with_span(found.single, words),
         kept=words("confirm.kept" if found.kept else "confirm.not_kept"),
     )
-    reason = [Paragraph(found.reason, note=True, lang="en")] if found.reason else []
+    reason = [stored_note(found.reason, words=words)] if found.reason else []
     return [Paragraph(text), *reason]

@@ -6,7 +6,7 @@ from search.console import values_line
 from search.report.facts import StudyFacts, TrialFacts
 from search.report.page import Block, Cell, Figure, Paragraph, Section, Table, row
 from search.report.plot.progress import curves, history
-from search.report.wording import UNKNOWN, score
+from search.report.wording import UNKNOWN, score, stored_text
 from search.report.words import Words
 
 
@@ -71,7 +71,7 @@ def _table(facts: StudyFacts, words: Words) -> Table:
 def _row(trial: TrialFacts, words: Words) -> tuple[Cell, ...]:
     cause = trial.cause or ""
     named = words(f"cause.{cause}") if words.has(f"cause.{cause}") else cause
-    error = f": {trial.error}" if trial.error else ""
+    error = f": {stored_text(trial.error, words=words)}" if trial.error else ""
     return row(
         str(trial.number),
         words(f"state.{trial.state}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from search.finish.export_record import ExportRecord
 from search.report.facts import StudyFacts
 from search.report.page import Block, Cell, Paragraph, Section, Table, row
-from search.report.wording import UNKNOWN, percent, score
+from search.report.wording import UNKNOWN, percent, score, stored_note
 from search.report.words import Words
 from trainer import TaskRule
 
@@ -23,7 +23,9 @@ def decision(facts: StudyFacts, words: Words) -> Section | None:
         numbers=frozenset({2, 3, 4, 5, 6}),
     )
     reasons = [
-        Paragraph(f"{one.task}: {one.reason}", note=True, lang="en") for one in rule.tasks if one.reason
+        stored_note(*one.reason.split("; "), words=words, before=f"{one.task}: ")
+        for one in rule.tasks
+        if one.reason
     ]
     return Section("rule", words("rule.title"), (Paragraph(words("rule.lead")), table, *reasons))
 

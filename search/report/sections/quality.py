@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from search.report.facts import StudyFacts
 from search.report.page import Block, Cell, Paragraph, Section, Table, row
-from search.report.wording import UNKNOWN, percent, score, with_span
+from search.report.wording import UNKNOWN, percent, score, stored_text, with_span
 from search.report.words import Words
 from trainer import Assessment, Comparison, Slice, TaskScore
 
@@ -23,7 +23,11 @@ def quality(facts: StudyFacts, words: Words) -> Section | None:
         blocks += [_classes(task, words), _confusion(task, words, folded=len(found.tasks) > 2)]
     blocks += _slices(found, baseline, words)
     if found.f1_macro.method:
-        blocks.append(Paragraph(words("quality.method", method=found.f1_macro.method), note=True))
+        blocks.append(
+            Paragraph(
+                words("quality.method", method=stored_text(found.f1_macro.method, words=words)), note=True
+            )
+        )
     return Section("quality", words("quality.title"), tuple(blocks))
 
 

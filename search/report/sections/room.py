@@ -6,7 +6,7 @@ from search.console import short
 from search.report.facts import StudyFacts, TrialFacts
 from search.report.page import Block, Cell, Figure, Paragraph, Section, Table, row
 from search.report.plot.memory import memory
-from search.report.wording import UNKNOWN, percent, size
+from search.report.wording import UNKNOWN, percent, size, stored_cell
 from search.report.words import Words
 
 
@@ -33,13 +33,13 @@ def _sizes(facts: StudyFacts, words: Words) -> Table:
     return Table(
         caption=words("memory.table"),
         headings=tuple(words(f"heading.{name}") for name in headings),
-        rows=tuple(_size_row(trial) for trial in shown),
+        rows=tuple(_size_row(trial, words) for trial in shown),
         numbers=frozenset({0, 1, 2, 3, 4}),
         folded=True,
     )
 
 
-def _size_row(trial: TrialFacts) -> tuple[Cell, ...]:
+def _size_row(trial: TrialFacts, words: Words) -> tuple[Cell, ...]:
     planned, measured = trial.predicted_bytes, trial.measured_bytes
     return row(
         str(trial.number),
@@ -47,7 +47,7 @@ def _size_row(trial: TrialFacts) -> tuple[Cell, ...]:
         size(measured),
         percent(measured / planned) if planned and measured else UNKNOWN,
         size(trial.limit_bytes),
-        Cell("; ".join(trial.measures), lang="en"),
+        stored_cell(*trial.measures, words=words),
     )
 
 
@@ -78,7 +78,7 @@ def _events(facts: StudyFacts, words: Words) -> Paragraph | Table:
         for event in trial.oom_events
     ]
     rows += [
-        row(str(trial.number), Cell(trial.error or UNKNOWN, lang="en"), words("memory.ended"))
+        row(str(trial.number), stored_cell(trial.error or UNKNOWN, words=words), words("memory.ended"))
         for trial in facts.trials
         if trial.cause == "oom"
     ]

@@ -64,7 +64,7 @@ def test_chinese_texts_are_chinese_and_in_the_wording_of_taiwan() -> None:
     foreign = re.compile("[们这为对时个国说显数据习]|內存|默認|數據|視頻|軟件|信息|批次大小")
     latin_only = {key for key, text in table("zh-TW").items() if not re.search("[\u4e00-\u9fff]", text)}
     assert {key: text for key, text in table("zh-TW").items() if foreign.search(text)} == {}
-    allowed = {"list.comma", "interval.value", "config.file", "page.about", "stat.ahead_span"}
+    allowed = {"between", "list.comma", "interval.value", "config.file", "page.about", "stat.ahead_span"}
     assert {key for key in latin_only if not key.startswith("heading.")} <= allowed
     assert {table("zh-TW")[key] for key in latin_only if key.startswith("heading.")} == {"Macro-F1", "F1"}
 
