@@ -90,7 +90,9 @@ if TYPE_CHECKING:
     from trainer.delivery import require_hub as require_hub
     from trainer.disk import disk_errors as disk_errors
     from trainer.disk import disk_fault as disk_fault
+    from trainer.ensemble import EnsembleExtras as EnsembleExtras
     from trainer.ensemble import EnsemblePredictor as EnsemblePredictor
+    from trainer.ensemble import add_onnx as add_onnx
     from trainer.ensemble import export_ensemble as export_ensemble
     from trainer.ensemble import export_run as export_run
     from trainer.ensemble import open_predictor as open_predictor
@@ -130,7 +132,6 @@ if TYPE_CHECKING:
     from trainer.model_card import CardFacts as CardFacts
     from trainer.onnx_model import OnnxBackend as OnnxBackend
     from trainer.onnx_model import OnnxCheck as OnnxCheck
-    from trainer.onnx_model import add_onnx as add_onnx
     from trainer.onnx_model import require_onnx as require_onnx
     from trainer.outcome import Metrics as Metrics
     from trainer.outcome import Observer as Observer
@@ -204,7 +205,14 @@ _HOMES = {
     "trainer.data.texts": ["read_texts", "texts_of_stream"],
     "trainer.delivery": ["copy_export", "push_export", "require_hub"],
     "trainer.disk": ["disk_errors", "disk_fault"],
-    "trainer.ensemble": ["EnsemblePredictor", "export_ensemble", "export_run", "open_predictor"],
+    "trainer.ensemble": [
+        "EnsembleExtras",
+        "EnsemblePredictor",
+        "add_onnx",
+        "export_ensemble",
+        "export_run",
+        "open_predictor",
+    ],
     "trainer.errors": [
         "CardTooSmall",
         "ConfigError",
@@ -229,7 +237,7 @@ _HOMES = {
     "trainer.memory.fit_table": ["Cell", "FitTable", "Reach"],
     "trainer.model.source": ["exportable", "require_model"],
     "trainer.model_card": ["CardFacts"],
-    "trainer.onnx_model": ["OnnxBackend", "OnnxCheck", "add_onnx", "require_onnx"],
+    "trainer.onnx_model": ["OnnxBackend", "OnnxCheck", "require_onnx"],
     "trainer.outcome": ["Metrics", "Observer", "Outcome", "Report", "Silent", "Status"],
     "trainer.predict": ["Predictor"],
     "trainer.room": ["Room", "plan_rooms"],

@@ -11,15 +11,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainer import onnx_model
+from trainer.assess.rule import Rule
+from trainer.ensemble_card import ensemble_card
 from trainer.errors import CardTooSmall, ModelError, UserError
 from trainer.experiment import load_run_config
 from trainer.export import TOLERANCE, ExportDiffers, Exported, ExportExtras, export_model, require_replaceable
 from trainer.files import write_json, write_text
+from trainer.model_card import CardFacts
+from trainer.onnx_model import OnnxBackend, OnnxCheck
 from trainer.predict import FACTS, Predictor, Probabilities, Progress, predictions
 from trainer.site import Site
 from trainer.threshold import Threshold
@@ -27,17 +33,22 @@ from trainer.threshold import Threshold
 #: how members become one, by the name that stands in `cp_search.json`
 RULE = "mean of probabilities"
 
-_CARD = """\
-# Ensemble of {count} text classifiers
+#: what a member's own card says of the whole
+_MEMBER = CardFacts(
+    search=("one member of the ensemble above this directory, which was evaluated as a whole",)
+)
 
-Made with cp-search. The probabilities of the models `{first}` to `{last}` are averaged, and the most
-probable class is the answer. Each member's directory loads with plain transformers; all of them together with
 
-    cp-search predict THIS_DIRECTORY "文字"
+@dataclass(frozen=True)
+class EnsembleExtras:
+    """What an exported ensemble carries beside its members.
 
-| task | classes, in label order |
-|---|---|
-"""
+    rules: each member's, in its last layer; empty: plain argmax. facts: of the whole, for its card and
+    cp_search.json.
+    """
+
+    rules: Sequence[Rule | None] = ()
+    facts: CardFacts = field(default_factory=CardFacts)
 
 
 class EnsemblePredictor:
@@ -47,17 +58,18 @@ class EnsemblePredictor:
 
     Raises:
         ModelError: `directory` holds no ensemble, or a member that cannot be loaded.
-        CardTooSmall: not even one of them fits.
+        CardTooSmall: not even one of them fits. UserError: `onnx`, and a member has no model.onnx.
     """
 
-    def __init__(self, directory: Path, *, site: Site | None = None) -> None:
+    def __init__(self, directory: Path, *, site: Site | None = None, onnx: bool = False) -> None:
+        """onnx: compute with each member's model.onnx."""
         facts = _facts(directory)
         if facts.get("rule") != RULE:
             raise ModelError(
                 f"{directory} is no ensemble that this version knows: rule {facts.get('rule')!r}"
             )
         self._directories = [directory / name for name in facts["members"]]
-        self._site = site or Site()
+        self._site, self._onnx = site or Site(), onnx
         self._members: list[Predictor] = []
         try:
             for one in self._directories:
@@ -85,17 +97,51 @@ class EnsemblePredictor:
         return mean(found)
 
     def _open(self, directory: Path) -> Predictor:
-        return Predictor(directory, site=self._site)
+        return _one(directory, site=self._site, onnx=self._onnx)
 
 
-def open_predictor(directory: Path, *, site: Site | None = None) -> Predictor | EnsemblePredictor:
+def open_predictor(
+    directory: Path, *, site: Site | None = None, onnx: bool = False
+) -> Predictor | EnsemblePredictor:
     """The exported model or ensemble in `directory`, on the card of `site` (None: the GPU if there is one).
 
+    onnx: compute with model.onnx, on the CPU.
+
     Raises:
-        ModelError: there is neither. CardTooSmall: it does not fit.
+        ModelError: there is neither. CardTooSmall: it does not fit. UserError: there is no model.onnx.
     """
-    kind = EnsemblePredictor if "members" in _facts(directory) else Predictor
-    return kind(directory, site=site)
+    kind = EnsemblePredictor if members_of(directory) else _one
+    return kind(directory, site=site, onnx=onnx)
+
+
+def members_of(directory: Path) -> list[str]:
+    """The members of the ensemble exported to `directory`; empty for anything else."""
+    members: list[str] = _facts(directory).get("members", [])
+    return members
+
+
+def _one(directory: Path, *, site: Site | None, onnx: bool) -> Predictor:
+    return Predictor(directory, backend=OnnxBackend(directory) if onnx else None, site=site)
+
+
+def add_onnx(directory: Path, *, texts: Sequence[str]) -> OnnxCheck:
+    """`onnx_model.add_onnx` for the model in `directory`, or for each member of an ensemble there.
+
+    Of an ensemble the check tells the largest difference and the least speed of its members.
+
+    Raises:
+        UserError, OnnxDiffers: as that does.
+    """
+    names = members_of(directory)
+    if not names:
+        return onnx_model.add_onnx(directory, texts=texts)
+    checks = [onnx_model.add_onnx(directory / name, texts=texts) for name in names]
+    return replace(
+        checks[0],
+        path=directory / "member-*" / onnx_model.FILE,
+        largest_difference=max(check.largest_difference for check in checks),
+        speed=min(check.speed for check in checks),
+    )
 
 
 def mean(members: Sequence[Probabilities]) -> Probabilities:
@@ -120,13 +166,13 @@ def export_ensemble(
     *,
     to: Path,
     texts: Sequence[str],
-    extras: Sequence[ExportExtras | None] = (),
+    extras: EnsembleExtras | None = None,
     site: Site | None = None,
 ) -> Exported:
     """Write the final models of `runs` to `to` as one model, and load it back.
 
-    texts: real texts on which each member, and the whole, must say what was trained. extras: each
-    member's rule and what its card says. site: the card that what is loaded back computes on.
+    texts: real texts on which each member, and the whole, must say what was trained. site: the card
+    that what is loaded back computes on.
 
     Raises:
         UserError: fewer than two runs, runs of different tasks, or one that cannot be exported.
@@ -135,17 +181,20 @@ def export_ensemble(
     if len(runs) < 2:
         raise UserError("an ensemble needs two runs or more; export a single one by itself")
     require_replaceable(to)
+    extras = extras or EnsembleExtras()
     building = to.with_name(f".{to.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     names = [f"member-{number:02d}" for number in range(1, len(runs) + 1)]
     members = [
-        export_model(run, to=building / name, texts=texts, extras=one)
-        for run, name, one in zip(runs, names, extras or [None for _ in runs], strict=True)
+        export_model(run, to=building / name, texts=texts, extras=ExportExtras(rule, _MEMBER))
+        for run, name, rule in zip(runs, names, extras.rules or [None for _ in runs], strict=True)
     ]
     tasks = _shared_tasks(runs, [_facts(member.directory)["tasks"] for member in members])
-    write_json(building / FACTS, {"tasks": tasks, "members": names, "rule": RULE})
-    write_text(building / "README.md", _card(tasks, names))
+    stated = {"tasks": tasks, "members": names, "rule": RULE, **extras.facts.as_dict()}
+    write_json(building / FACTS, stated)
+    card = ensemble_card(load_run_config(runs[0]), tasks=tasks, members=names, facts=extras.facts)
+    write_text(building / "README.md", card)
     _require_mean(building, names=names, texts=texts, site=site or Site())
     shutil.rmtree(to, ignore_errors=True)
     building.replace(to)
@@ -172,11 +221,6 @@ def _require_mean(directory: Path, *, names: Sequence[str], texts: Sequence[str]
     apart = max(float(np.abs(together[task] - alone[task]).max(initial=0.0)) for task in alone)
     if not apart <= TOLERANCE:  # also NaN
         raise ExportDiffers(f"the ensemble's probabilities differ by {apart:.2g}; see {directory}")
-
-
-def _card(tasks: Mapping[str, Sequence[str]], names: Sequence[str]) -> str:
-    rows = "".join(f"| {task} | {', '.join(classes)} |\n" for task, classes in tasks.items())
-    return _CARD.format(count=len(names), first=names[0], last=names[-1]) + rows
 
 
 def _facts(directory: Path) -> dict[str, Any]:

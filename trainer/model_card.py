@@ -84,22 +84,24 @@ def model_card(config: Config, *, tasks: Sequence[Task], facts: CardFacts, rule:
     """What the model is, how to load it, how good it was measured to be, and its limits."""
     title = config.experiment.name or "Chinese text classifier"
     parts = [
-        _front(config, title=title, facts=facts),
+        front(config, title=title, facts=facts),
         f"# {title}\n\nA Chinese text classifier fine-tuned with cp-search from `{config.model.name}`.\n\n",
-        _table(("task", "classes, in label order"), ((task.name, ", ".join(task.classes)) for task in tasks)),
+        table(("task", "classes, in label order"), ((task.name, ", ".join(task.classes)) for task in tasks)),
         "\n## Use\n",
         _ONE if len(tasks) == 1 else _several(tasks),
         _decision(rule),
-        _measured(facts),
-        _slices(facts),
-        _found(facts),
-        _data(facts),
-        _limits(config),
+        known(facts),
+        limits(config),
     ]
     return "".join(parts)
 
 
-def _front(config: Config, *, title: str, facts: CardFacts) -> str:
+def known(facts: CardFacts) -> str:
+    """The sections on how good it is, how it was found and on which rows, as far as that is known."""
+    return "".join((_measured(facts), _slices(facts), _found(facts), _data(facts)))
+
+
+def front(config: Config, *, title: str, facts: CardFacts) -> str:
     """The YAML the hub reads; a model of one's own directory has no base on the hub."""
     front: dict[str, Any] = {
         "library_name": "transformers",
@@ -158,8 +160,8 @@ def _measured(facts: CardFacts) -> str:
         return ""
     rows = list(_score_rows(facts))
     method = facts.test.f1_macro.method
-    table = _table(("", "macro-F1", "95% interval"), rows)
-    return f"\n## Measured\n\n{table}\nOn {facts.test.rows} test rows, read once, at the end. {method}.\n"
+    shown = table(("", "macro-F1", "95% interval"), rows)
+    return f"\n## Measured\n\n{shown}\nOn {facts.test.rows} test rows, read once, at the end. {method}.\n"
 
 
 def _score_rows(facts: CardFacts) -> Iterator[tuple[str, ...]]:
@@ -197,7 +199,7 @@ def _slices(facts: CardFacts) -> str:
             (f"{column} = {found.value}", found.task, str(found.rows), *_cells(found.accuracy))
             for found in own
         ]
-    return "\n### By slice\n\n" + _table(("rows where", "task", "rows", "accuracy", "95% interval"), rows)
+    return "\n### By slice\n\n" + table(("rows where", "task", "rows", "accuracy", "95% interval"), rows)
 
 
 def _found(facts: CardFacts) -> str:
@@ -210,21 +212,28 @@ def _data(facts: CardFacts) -> str:
     if not facts.data:
         return ""
     rows = ((name, str(one["rows"]), f"`{one['sha256']}`") for name, one in facts.data.items())
-    return "\n## Data\n\n" + _table(("file", "rows", "SHA-256"), rows)
+    return "\n## Data\n\n" + table(("file", "rows", "SHA-256"), rows)
 
 
-def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> str:
+def table(head: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> str:
+    """A Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
 
 
-def _limits(config: Config) -> str:
+def limits(config: Config) -> str:
+    """What the model cannot be trusted with."""
     model = config.model
     exact = " is written as one more encoder layer, exact in float32 only" if model.pooling == "mean" else ""
     return f"""
 ## Limits
 
 Texts are cut at {model.max_sequence_length} tokens. Float32 weights; pooling `{model.pooling}`{exact}.
+{CAUTION}"""
+
+
+#: how the limits of every card end
+CAUTION = """\
 A score on one data set says little about other platforms, dialects or years: test it on your own
 texts, and let no decision about a person rest on it alone. The license above is for the owner of the model
 to set; it cannot be more generous than that of the base model and the data.

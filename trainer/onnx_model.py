@@ -82,7 +82,7 @@ def add_onnx(directory: Path, *, texts: Sequence[str]) -> OnnxCheck:
 
     Raises:
         UserError: onnx, onnxscript or onnxruntime is not installed. OnnxDiffers: logits lie further apart
-            than `TOLERANCE`, or a label that is no near-tie differs; the file is not left.
+            than `TOLERANCE`, or a label differs; the file is not left.
     """
     require_onnx()
     write_whole(directory / FILE, lambda temporary: _export(directory, temporary))

@@ -68,8 +68,6 @@ def _require(flags: ExportFlags) -> None:
         raise UserError(f"{flags.to} exists already; name a new directory with --to")
     if flags.onnx:
         require_onnx()
-        if (_finished(flags) / "member-01").is_dir():
-            raise UserError(f"{flags.source} is an ensemble; ONNX is made of single models only")
     if flags.push_to_hub is not None:
         require_hub(flags.push_to_hub)
 

@@ -69,17 +69,12 @@ def predict(flags: PredictFlags) -> None:
 
 
 def _predictions(flags: PredictFlags, texts: Sequence[str]) -> list[dict[str, Any]]:
-    from trainer import OnnxBackend, Predictor, open_predictor, parse_thresholds
+    from trainer import open_predictor, parse_thresholds
 
-    site = _site(flags)
-    if flags.onnx:
-        predictor: Any = Predictor(flags.model_dir, backend=OnnxBackend(flags.model_dir), site=site)
-    else:
-        predictor = open_predictor(flags.model_dir, site=site)
+    predictor = open_predictor(flags.model_dir, site=_site(flags), onnx=flags.onnx)
     thresholds = parse_thresholds(flags.threshold, predictor.tasks)
     with _bar(len(texts)) as progress:
-        found: list[dict[str, Any]] = predictor.predict(texts, thresholds=thresholds, progress=progress)
-    return found
+        return predictor.predict(texts, thresholds=thresholds, progress=progress)
 
 
 def _site(flags: PredictFlags) -> Site:

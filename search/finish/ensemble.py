@@ -119,9 +119,11 @@ def _decided(members: tuple[Ruled, ...], found: Together, *, recipes: Sequence[R
 
 
 def _reason(found: Together, *, kept: bool, best: int) -> str:
-    gain = f"{found.together.value:.4f} against {found.single.value:.4f} of its best member (trial {best})"
     verdict = "kept" if kept else "not kept: the gain is within noise"
-    return f"{verdict}; on validation rows {gain}, gain {found.gain}"
+    return (
+        f"{verdict}; on validation rows {found.together.value:.4f} against {found.single.value:.4f} "
+        f"of its best member (trial {best}), gain {found.gain}"
+    )
 
 
 def _weights(member: Ruled) -> int:

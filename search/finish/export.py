@@ -50,13 +50,16 @@ class ExportJob:
         return ExportWork(str(exported.directory), exported.largest_difference, exported.checked_texts)
 
     def _exported(self, texts: Sequence[str], observer: Observer) -> Exported:
-        from trainer import ExportExtras, Site, export_ensemble, export_model
+        from trainer import EnsembleExtras, ExportExtras, Site, export_ensemble, export_model
 
-        extras = [ExportExtras(member.rule, self.facts) for member in self.members]
         runs = [Path(member.run_directory) for member in self.members]
+        rules = [member.rule for member in self.members]
         if len(runs) == 1:
-            return export_model(runs[0], to=Path(self.to), texts=texts, extras=extras[0])
+            return export_model(
+                runs[0], to=Path(self.to), texts=texts, extras=ExportExtras(rules[0], self.facts)
+            )
         site = Site(self.card, say=observer.say)
+        extras = EnsembleExtras(rules, self.facts)
         return export_ensemble(runs, to=Path(self.to), texts=texts, extras=extras, site=site)
 
 

@@ -16,7 +16,8 @@ class Final:
     """The finished model: where it lies and how good it is on rows nothing was chosen on.
 
     status: as of the retraining run. model_dir: the export; None if there is none. eval_f1_macro: of the
-    retrained model on validation, by plain argmax. test_* and baseline_* are None without data.test_path.
+    retrained model on validation, by plain argmax; of a kept ensemble that of the whole.
+    test_* and baseline_* are None without data.test_path.
     template, retrained_on ("train", "train+val"): what the retraining was. epochs_reason: where its number of
     epochs is from, when not from the template. notes: lines a person should read beside the numbers.
     confirmation, rule, evaluation, comparison, ensemble, export: None where that part was not done.

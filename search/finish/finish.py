@@ -108,7 +108,7 @@ def _shipped(handle: StudyHandle, made: _Made, place: FinishPlace) -> Final:
     members = made.team.members
     evaluation = evaluate(members, test_path=test_path, place=place) if test_path else None
     comparison = compare(made.recipe, members, test_path=test_path, place=place) if test_path else None
-    value = made.outcome.best_metrics.get("eval_f1_macro") if made.recipe.has_validation else None
+    value = _validation_f1(made)
     facts = CardFacts(
         test=evaluation,
         baseline=comparison,
@@ -145,6 +145,14 @@ def _shipped(handle: StudyHandle, made: _Made, place: FinishPlace) -> Final:
         export=exported,
         config=dump_config(made.recipe.config),
     )
+
+
+def _validation_f1(made: _Made) -> float | None:
+    """Of what is shipped; None where no validation rows were left."""
+    record = made.team.record
+    if record is not None and record.kept and record.together is not None:
+        return record.together.value
+    return made.outcome.best_metrics.get("eval_f1_macro") if made.recipe.has_validation else None
 
 
 def _chosen(handle: StudyHandle, confirmation: Confirmation | None, *, trial: int | None) -> FrozenTrial:

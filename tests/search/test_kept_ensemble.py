@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import random
 import subprocess
@@ -131,6 +132,8 @@ def test_it_is_evaluated_as_one_and_the_export_says_the_same(finished: Finished)
     assert final.export.reloaded_f1_macro == pytest.approx(final.evaluation.f1_macro.value)
     facts = json.loads((finished.model / "cp_search.json").read_text(encoding="utf-8"))
     assert facts["members"] == ["member-01", "member-02"]
+    assert final.ensemble.together is not None
+    assert final.eval_f1_macro == final.ensemble.together.value
 
 
 @pytest.mark.slow
@@ -149,3 +152,38 @@ def test_predict_gives_the_labels_that_were_evaluated(finished: Finished) -> Non
 def test_the_report_says_what_is_shipped_and_why(finished: Finished) -> None:
     page = finished.cp_search("report", "views", "--studies-dir", str(finished.home), "--md")
     assert "kept; on validation rows" in page
+
+
+@pytest.mark.slow
+def test_the_score_stands_in_the_card_of_the_whole_and_in_no_members(finished: Finished) -> None:
+    assert finished.final.evaluation is not None
+    score = f"{finished.final.evaluation.f1_macro.value:.4f}"
+    assert score in (finished.model / "README.md").read_text(encoding="utf-8")
+    for name in ("member-01", "member-02"):
+        member = (finished.model / name / "README.md").read_text(encoding="utf-8")
+        assert "## Measured" not in member
+        assert "one member of the ensemble" in member
+
+
+@pytest.mark.slow
+def test_the_cards_ten_lines_give_the_same_probabilities_without_cp_search(finished: Finished) -> None:
+    card = (finished.model / "README.md").read_text(encoding="utf-8")
+    code = card.partition("```python\n")[2].partition("```")[0]
+    assert len(code.splitlines()) <= 10
+    code = code.replace("THIS DIRECTORY", str(finished.model)).replace("文字", "的是了甲")
+    alone = "import sys; sys.modules.update(dict.fromkeys(['trainer', 'search']))\n"
+    done = subprocess.run([sys.executable, "-c", alone + code], capture_output=True, text=True, check=True)
+    (answer,) = json.loads(finished.cp_search("predict", str(finished.model), "的是了甲", "--json"))
+    assert ast.literal_eval(done.stdout) == pytest.approx(answer["labels"]["probabilities"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_every_member_becomes_onnx_and_says_the_same(finished: Finished, tmp_path: Path) -> None:
+    to = str(tmp_path / "model")
+    told = finished.cp_search("export", "views", "--studies-dir", str(finished.home), "--to", to, "--onnx")
+    assert "member-*/model.onnx: the same labels as torch" in told
+    found = [
+        json.loads(finished.cp_search("predict", to, "的是了甲", "--json", *flags))[0]["labels"]
+        for flags in ([], ["--onnx"])
+    ]
+    assert found[0]["probabilities"] == pytest.approx(found[1]["probabilities"], abs=1e-4)
