@@ -10,6 +10,17 @@ from trainer import exportable, read_rows, require_model, write_sample
 
 
 def preflight(space: Space, *, say: Callable[[str], None]) -> None:
+    """Check the space's base configuration, and say what is odd about its rows.
+
+    Raises:
+        UserError: as `require_usable`.
+    """
+    require_usable(space, say=say)
+    for note in read_rows(space.base_config().config).notes:
+        say(note)
+
+
+def require_usable(space: Space, *, say: Callable[[str], None]) -> None:
     """Check the space's base configuration; a sample it asks for is made if it is missing.
 
     Raises:
@@ -25,8 +36,6 @@ def preflight(space: Space, *, say: Callable[[str], None]) -> None:
         if not train.exists():
             write_sample(train.parent, rows=space.sample.rows, seed=space.sample.seed)
             say(f"Wrote {space.sample.rows} made-up comments to {train.parent} (see README.txt there)")
-    for note in read_rows(config).notes:
-        say(note)
 
 
 def _require_exportable(space: Space) -> None:

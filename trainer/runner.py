@@ -117,7 +117,11 @@ class _Setting:
         ):
             # Who takes reports is running many of these, and says it once for all; so does a first stage.
             told = self.report is not None or ancestry.parent is not None
-            odd = unheeded_settings(ready.config, device=layout.device) + unexportable_settings(config)
+            odd = [
+                *ready.rows.notes,
+                *unheeded_settings(ready.config, device=layout.device),
+                *unexportable_settings(config),
+            ]
             for line in (*(() if told else odd), *layout.notes):
                 journal.say(line)
             assembly = Assembly(ready, experiment, opened, journal, layout, ancestry.parent)

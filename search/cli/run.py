@@ -83,9 +83,9 @@ def run(flags: RunFlags) -> None:
 
 
 def _train_base(space: Space, flags: RunFlags) -> None:
-    from search.preflight import preflight
+    from search.preflight import require_usable
 
-    preflight(space, say=lambda line: typer.echo(line, err=True))
+    require_usable(space, say=lambda line: typer.echo(line, err=True))
     train_config(space.base_config().config, limits=_limits(space, flags), as_json=flags.json)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,18 @@ def test_a_setting_without_effect_is_named(
 
 def test_the_defaults_are_heeded_on_a_gpu() -> None:
     assert unheeded_settings(Config(), device="cuda") == []
+
+
+def test_a_run_says_first_what_was_odd_in_its_files(tmp_path: Path) -> None:
+    config = make_config(tmp_path, training__num_epochs=1)
+    train = Path(str(config.data.train_path))
+    rows = [json.loads(line) | {"toxicity_labels": 1} for line in train.read_text("utf-8").splitlines()]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    train.write_text(lines, encoding="gb18030")
+    watcher = Watcher()
+    run(config, directory=tmp_path / "run", observer=watcher)
+    assert watcher.lines[0] == f"{train}: read as GB18030, because it is not UTF-8"
+    assert watcher.lines[1].startswith(f"{train}: nothing is trained on toxicity_labels")
 
 
 @pytest.mark.parametrize(("pooling", "told"), [("cls", 0), ("mean", 0), ("last4", 1)])

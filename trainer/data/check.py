@@ -17,6 +17,7 @@ from trainer.data.findings import (
     association_findings,
     fault_findings,
     file_findings,
+    idle_findings,
     length_findings,
     pair_findings,
     task_findings,
@@ -100,6 +101,7 @@ def check_data(request: CheckRequest) -> DataReport:
     found = [
         *text_findings(sheets),
         *_file_findings(sheets, facts=facts, limit=request.limit),
+        *idle_findings(sheets[0], request.config.model),
         *_pair_findings(pairs, facts=facts),
         *association_findings(associations),
     ]

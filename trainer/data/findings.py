@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from trainer.config.schema import ModelConfig
 from trainer.data.facts import FileFacts, Sheet, TokenFacts
 from trainer.data.read import MASKED, Labels
-from trainer.data.tasks import Task
+from trainer.data.tasks import Task, idle_labels
 from trainer.data.unlikeness import Unlikeness
 
 Level = Literal["error", "warning", "note"]
@@ -79,6 +80,12 @@ def length_findings(sheet: Sheet, *, limit: int | None) -> Iterator[Finding]:
             f"leave them out with `cp-search data clean --max-length {limit}`"
         )
         yield Finding("warning", "too_long", message, len(rows), _places(sheet, rows))
+
+
+def idle_findings(sheet: Sheet, model: ModelConfig) -> Iterator[Finding]:
+    """Fields of labels that nothing is trained on."""
+    if note := idle_labels(model, sheet.table.fields):
+        yield Finding("warning", "idle_labels", f"{sheet.split}: {note}", len(sheet.table))
 
 
 def text_findings(sheets: Sequence[Sheet]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainer.config.schema import Config
 from trainer.data.read import Table, label_matrix, read_table, require_learnable
-from trainer.data.tasks import Task, resolve_tasks
+from trainer.data.tasks import Task, idle_labels, resolve_tasks
 from trainer.data.tokens import Progress, Tokens, tokenise
 from trainer.errors import ConfigError, Problem
 
@@ -30,18 +30,22 @@ class Rows:
 
 @dataclass(frozen=True)
 class RowSet:
-    """The files of one run and the tasks found in the training rows."""
+    """The files of one run and the tasks found in the training rows; idle: on labels that train nothing."""
 
     tasks: tuple[Task, ...]
     train: Rows
     val: Rows
     test: Rows | None
+    idle: str | None = None
 
     @property
     def notes(self) -> list[str]:
         """What was found odd while reading, for a person."""
         files = [rows for rows in (self.train, self.val, self.test) if rows is not None]
-        return [f"{rows.table.path}: {note}" for rows in files for note in rows.table.notes]
+        notes = [(rows, note) for rows in files for note in rows.table.notes]
+        if self.idle is not None:
+            notes.append((self.train, self.idle))
+        return [f"{rows.table.path}: {note}" for rows, note in notes]
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def read_rows(config: Config) -> RowSet:
     require_learnable(table, train.labels_NT, tasks)
     test_path = config.data.test_path
     test = _labelled(Path(test_path), tasks) if test_path else None
-    return RowSet(tasks, train, _labelled(val_path, tasks), test)
+    idle = idle_labels(config.model, table.fields)
+    return RowSet(tasks, train, _labelled(val_path, tasks), test, idle)
 
 
 def tokenised(

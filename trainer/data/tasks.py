@@ -48,6 +48,23 @@ def resolve_tasks(model: ModelConfig, fields: Collection[str]) -> tuple[Task, ..
     return tuple(present if model.use_multitask else present[:1])
 
 
+def idle_labels(model: ModelConfig, fields: Collection[str]) -> str | None:
+    """What to say of `fields` that look like a task's labels and train none; None: there are no such fields.
+
+    `use_multitask: false` asks for one task, so that the others being idle is no surprise.
+    """
+    used = {task.field for task in resolve_tasks(model, fields)}
+    if not model.use_multitask:
+        used |= {task.field for task in _named_tasks(model)}
+    idle = sorted(field for field in fields if field.endswith("_labels") and field not in used)
+    if not idle:
+        return None
+    remedy = "declare it under model.tasks"
+    if SINGLE in used:
+        remedy = f"a field {SINGLE} means that task alone; call it NAME_labels to train several"
+    return f"nothing is trained on {', '.join(idle)}: {remedy}"
+
+
 def _single_task(model: ModelConfig) -> Task:
     declared = (model.tasks or {}).get(SINGLE)
     if declared:

@@ -102,6 +102,13 @@ def test_a_task_with_one_class_in_train_is_unlearnable(tmp_path: Path) -> None:
     assert not report.ok
 
 
+def test_labels_beside_the_single_task_are_a_warning(tmp_path: Path) -> None:
+    rows = [{**row, "toxicity_labels": 0} for row in labelled(("甲", 0), ("乙", 1))]
+    report = report_on(tmp_path, {"train": rows})
+    assert report.ok
+    assert found(report, "idle_labels").message.startswith("train: nothing is trained on toxicity_labels")
+
+
 def test_an_empty_class_of_train_is_a_warning(tmp_path: Path) -> None:
     report = report_on(tmp_path, {"train": SOUND}, model__num_labels=3)
     assert found(report, "empty_class").message == "train: task labels has no row of class 2"

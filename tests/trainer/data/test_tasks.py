@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from trainer.config.schema import ModelConfig, TaskConfig
-from trainer.data.tasks import BUILTIN, Task, resolve_tasks
+from trainer.data.tasks import BUILTIN, Task, idle_labels, resolve_tasks
 from trainer.errors import UserError
 
 ALL_FIELDS = {"text", "toxicity_labels", "bullying_labels", "role_labels", "emotion_labels"}
@@ -53,6 +53,16 @@ def test_declared_tasks_follow_the_builtin_ones_and_may_replace_them() -> None:
 def test_task_weights_override_the_tasks_own() -> None:
     tasks = resolve_tasks(ModelConfig(task_weights={"role": 2.5}), ALL_FIELDS)
     assert [task.weight for task in tasks] == [1.0, 1.0, 2.5, 0.5]
+
+
+def test_labels_that_nothing_is_trained_on_are_named() -> None:
+    beside = idle_labels(ModelConfig(), {"text", "labels", "toxicity_labels", "fine_grained_label"})
+    assert beside is not None
+    assert beside.startswith("nothing is trained on toxicity_labels: a field labels means that task alone")
+    unknown = idle_labels(ModelConfig(), {*ALL_FIELDS, "sarcasm_labels"})
+    assert unknown == "nothing is trained on sarcasm_labels: declare it under model.tasks"
+    assert idle_labels(ModelConfig(), ALL_FIELDS) is None
+    assert idle_labels(ModelConfig(use_multitask=False), ALL_FIELDS) is None
 
 
 def test_data_without_any_label_names_the_fields_seen_and_expected() -> None:
