@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from trainer import disk_errors as disk_errors
-
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Append `record`; a line that a crash tore is closed first, so that it does not swallow this one."""

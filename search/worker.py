@@ -24,7 +24,7 @@ from search.engine.local import await_orphan, read_result
 from search.history import DIED, History
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
-from search.lines import disk_errors, read_lines
+from search.lines import read_lines
 from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
@@ -38,7 +38,7 @@ from search.telling import twin
 from search.tidy import tidy, tidy_ended
 from search.verdict import Verdict, as_outcome, judge, refused
 from search.workplace import Workplace as Workplace
-from trainer import Outcome, Room, TooManyFailures, UserError, write_json
+from trainer import Outcome, Room, TooManyFailures, UserError, disk_errors, write_json
 
 #: suggestions in a row that the card cannot hold, after which there seems to be nothing else to suggest
 MOST_REFUSED = 100

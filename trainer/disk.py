@@ -33,10 +33,7 @@ def disk_errors(directory: Path) -> Iterator[None]:
         fault = disk_fault(error)
         if fault is None:
             raise
-        where = fault.filename or directory
-        raise UserError(
-            f"cannot write {where}: {fault.strerror}; the same command goes on after that"
-        ) from error
+        raise UserError(_line(fault, directory)) from error
 
 
 def disk_fault(error: BaseException) -> OSError | None:
@@ -53,6 +50,13 @@ def disk_fault(error: BaseException) -> OSError | None:
             return OSError(code, os.strerror(code))
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _line(fault: OSError, directory: Path) -> str:
+    where = fault.filename or directory
+    if fault.errno in _FORBIDDEN:
+        return f"cannot open {where}: {fault.strerror}; the same command goes on after that"
+    return f"cannot write {where}: {fault.strerror}; the same command goes on after that"
 
 
 def _rust_code(error: BaseException) -> int | None:

@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
 def exit_codes() -> Iterator[None]:
     """Turn the error tree into a message on stderr and the exit code that belongs to it."""
     try:
-        with disk_errors(Path.cwd()):
+        with disk_errors(Path()):
             yield
     except UserError as error:
         raise _exit(str(error), USER_ERROR) from error

@@ -153,8 +153,8 @@ class Child:
             return found
         code = self._process.exitcode
         if code == UNWRITABLE:
-            why = "the disk is full or read-only; the same command goes on after that"
-            full = f"cannot write {self._directory}: {why}"
+            cause = "the disk is full or read-only"
+            full = f"cannot write {self._directory}: {cause}; the same command goes on after that"
             return asdict(Outcome("failed", str(self._directory), error=full, error_kind="user"))
         return asdict(Outcome("failed", str(self._directory), error=death(code), error_kind="lost"))
 

@@ -64,6 +64,14 @@ def states(url: str) -> list[str]:
     return [trial.state.name for trial in storage.get_all_trials(study)]
 
 
+def stored(url: str) -> str:
+    """All that the study's own storage holds of it, as text."""
+    storage = open_existing(url)
+    study = storage.get_study_id_from_name("fake")
+    attributes = storage.get_study_user_attrs(study), storage.get_study_system_attrs(study)
+    return repr((attributes, storage.get_all_trials(study)))
+
+
 def test_a_restart_in_the_middle_costs_no_trial_and_the_password_is_seen_by_nobody(
     postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -85,6 +93,7 @@ def test_a_restart_in_the_middle_costs_no_trial_and_the_password_is_seen_by_nobo
     assert PASSWORD not in output
     for path in tmp_path.rglob("*"):
         assert not (path.is_file() and PASSWORD.encode() in path.read_bytes()), path
+    assert PASSWORD not in stored(url)
     kept = json.loads((tmp_path / "studies" / "fake" / "origin.json").read_text())["storage"]
     assert kept == without_password(url)
 

@@ -35,6 +35,12 @@ def test_a_file_that_was_written_in_vain_leaves_nothing_and_names_itself(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_is_another_s_is_named(tmp_path: Path) -> None:
+    told = r"cannot open /theirs: Permission denied; the same command goes on"
+    with pytest.raises(UserError, match=told), disk_errors(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied", "/theirs")
+
+
 @pytest.mark.parametrize(
     "error",
     [OSError(errno.EPIPE, "Broken pipe"), PermissionError(errno.EPERM, "kill"), RuntimeError("shape")],
