@@ -64,6 +64,10 @@ class Browser:
             for node in rule["nodes"]
         ]
 
+    def grave_rules(self, axe: str) -> set[str]:
+        """The rules of axe that the page breaks gravely."""
+        return {line.partition(" ")[0] for line in self.violations(axe)}
+
     def press(self, key: str = Keys.TAB) -> str:
         """Press a key; the text of what has the focus then."""
         ActionChains(self.driver).send_keys(key).perform()

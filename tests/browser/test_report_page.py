@@ -78,6 +78,17 @@ def test_nothing_scrolls_sideways_on_a_phone(browser: Browser, pages: dict[str, 
     assert browser.run("return document.documentElement.scrollWidth") <= 390
 
 
+def test_a_text_of_an_error_is_no_column_of_single_characters_on_a_phone(
+    browser: Browser, pages: dict[str, str]
+) -> None:
+    browser.open(pages["whole en"], width=390)
+    widths = browser.run(
+        "return [...document.querySelectorAll('tbody [lang=zh]')].map(c => c.getBoundingClientRect().width)"
+    )
+    assert widths
+    assert min(widths) >= 250
+
+
 def test_the_dark_page_is_dark_and_the_light_one_light(browser: Browser, pages: dict[str, str]) -> None:
     shades = []
     for scheme in SCHEMES:
