@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from trainer.memory.card import CardSpec, Module
 
-#: rows × longest text of one forward pass without gradients
+#: rows × longest text of one forward pass without gradients, on a GPU
 TOKEN_BUDGET = 4096
+#: the same on a CPU: less padding, and what a layer writes stays nearer (benchmarks/predict.py)
+CPU_TOKENS = 2048
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Site:
         self.card: Card = open_card(card, present=device_for(card))
         self.say = say
         self._recovery = Recovery(self.card, say=say)
-        self._tokens = TOKEN_BUDGET
+        self._tokens = CPU_TOKENS if self.card.device.type == "cpu" else TOKEN_BUDGET
 
     def adopt(self, model: Module, *, name: str) -> Module:
         """Move `model`, called `name`, onto the card.
