@@ -117,9 +117,9 @@ def _texts(flags: PredictFlags) -> list[str]:
 
     texts = list(flags.texts or [])
     if flags.file == _STDIN or texts == [str(_STDIN)]:
-        return texts_of_stream(sys.stdin)
+        return texts_of_stream(sys.stdin, say=partial(typer.echo, err=True))
     if flags.file is not None:
-        texts += read_texts(flags.file, column=flags.text_column)
+        texts += read_texts(flags.file, column=flags.text_column, say=partial(typer.echo, err=True))
     if not texts:
         raise UserError(
             'nothing to label; give texts, as in cp-search predict DIR "文字", or --file in.jsonl'

@@ -10,6 +10,7 @@ import typer
 
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json
+from search.cli.settings import StorageFlag
 
 if TYPE_CHECKING:
     from search.report.facts import StudyFacts
@@ -29,6 +30,7 @@ class ReportFlags:
         bool, typer.Option("--no-texts", help="Show no texts of the test rows (error examples).")
     ] = False
     studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
+    storage: StorageFlag = None
 
 
 def report(flags: ReportFlags) -> None:
@@ -44,10 +46,11 @@ def report(flags: ReportFlags) -> None:
         raise UserError("--md and --json exclude each other; the page is HTML without either")
     words = words_in(current())
     with clean_stdout(flags.json or flags.md):
+        from search.catalog import Catalog
         from search.report.gather import gather
-        from search.status import locate_study
 
-        facts = gather(locate_study(flags.study, flags.studies_dir), studies_dir=flags.studies_dir)
+        entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
+        facts = gather(entry.storage_url, studies_dir=flags.studies_dir, name=entry.name)
     if flags.json:
         _put_json(facts, flags)
         return

@@ -10,6 +10,7 @@ import typer
 
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json
+from search.cli.settings import StorageFlag
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class StatusFlags:
 
     study: Annotated[str, typer.Argument(help="Name of a study, its .db file, or its storage URL.")]
     studies_dir: Annotated[Path, typer.Option(help="Directory of the studies.")] = Path("studies")
+    storage: StorageFlag = None
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 
 
@@ -27,9 +29,11 @@ def status(flags: StatusFlags) -> None:
     Trials by state, the best so far, and what is running now.
     """
     with clean_stdout(flags.json):
-        from search.status import locate_study, study_status
+        from search.catalog import Catalog
+        from search.status import study_status
 
-        found = study_status(locate_study(flags.study, flags.studies_dir))
+        entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
+        found = study_status(entry.storage_url, name=entry.name)
     if flags.json:
         print_json(found.to_json())
     else:

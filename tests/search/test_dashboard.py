@@ -17,6 +17,7 @@ import pytest
 
 from search.catalog import Catalog
 from search.dashboard import Place, open_server, open_shelf
+from tests.conftest import CommandLine
 from tests.search.postgres import Postgres
 from tests.search.report.studies import whole_study
 from trainer import StorageFault, UserError
@@ -214,7 +215,7 @@ def test_read_only_takes_no_notes(whole: Path) -> None:
 
 @pytest.mark.slow
 def test_the_studies_of_a_database_are_shown_behind_the_same_gate(
-    whole: Path, tmp_path: Path, postgres: Postgres
+    whole: Path, tmp_path: Path, postgres: Postgres, cp_search: CommandLine
 ) -> None:
     url = postgres.new_database()
     for name in ("whole", "other"):
@@ -233,14 +234,26 @@ def test_the_studies_of_a_database_are_shown_behind_the_same_gate(
         assert "cp-search report copied" in study["note"]["body"]
         oom = study["trials"][7]
         assert "planned 1.93 GiB, measured 1.89 GiB, limit 3.66 GiB" in oom["note"]["body"]
+        reported = cp_search("report", "copied", "--md", "--studies-dir", str(tmp_path), "--storage", url)
+        assert reported.stdout.startswith("# copied"), reported.stderr
+        stands = cp_search("status", "copied", "--json", "--studies-dir", str(tmp_path), "--storage", url)
+        assert json.loads(stands.stdout)["name"] == "copied"
         assert refused(f"{address}/api/studies/{number}")[0] == 405
         mine = {"version": 1, "body": "mine"}
         assert put(f"{address}/api/studies/{number}/{oom['trial_id']}/note", mine) == 204
         assert ask(f"{address}/api/studies/{number}")["trials"][7]["note"] == mine
-        optuna.load_study(study_name="copied", storage=url).add_trial(
-            optuna.trial.create_trial(value=0.9, user_attrs={"cause": "by hand"})
-        )
-        assert "by hand" in ask(f"{address}/api/studies/{number}")["trials"][-1]["note"]["body"]
+
+
+@pytest.mark.slow
+def test_what_a_database_gets_meanwhile_is_noticed(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.new_database()
+    study = optuna.create_study(storage=url, study_name="growing", direction="maximize")
+    shelf = open_shelf(Catalog(tmp_path, url))
+    number = shelf.get_study_id_from_name("growing")
+    for count in (1, 2):
+        study.add_trial(optuna.trial.create_trial(value=0.9))
+        notes = [key for key in shelf.get_study_system_attrs(number) if key.endswith("note_str:0")]
+        assert len(notes) == len(shelf.get_all_trials(number)) == count
 
 
 def test_a_storage_with_a_password_shows_it_nowhere(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,15 @@ def test_standard_input_may_be_lines_or_json_lines() -> None:
         texts_of_stream(io.StringIO('{"text": "好"}\n{"txt": "壞"}\n'))
 
 
+def test_empty_lines_are_left_out_and_counted(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "in.txt").write_text("好\n\n壞\n", encoding="utf-8")
+    assert read_texts(tmp_path / "in.txt", say=said.append) == ["好", "壞"]
+    assert texts_of_stream(io.StringIO("\n\n好\n"), say=said.append) == ["好"]
+    assert said == [f"{tmp_path}/in.txt: empty lines left out: 1", "standard input: empty lines left out: 2"]
+    read_texts(tmp_path / "in.txt")
+
+
 def test_a_threshold_decides_in_place_of_the_most_probable_class() -> None:
     shares_NC = np.array([[0.6, 0.4], [0.8, 0.2], [0.4, 0.6]])
     assert decide(shares_NC, []).tolist() == [0, 0, 1]

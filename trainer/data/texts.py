@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -16,16 +17,24 @@ _STREAM = "standard input"
 _COLUMNS = ("text", "TEXT", "Text", "content", "comment")
 
 
-def read_texts(path: Path, *, column: str | None = None) -> list[str]:
+Say = Callable[[str], None]
+
+
+def _unheard(_line: str) -> None:
+    """Nobody to tell."""
+
+
+def read_texts(path: Path, *, column: str | None = None, say: Say = _unheard) -> list[str]:
     """The texts of a JSON, JSON Lines, CSV or TSV file, in order; of a .txt file, its lines.
 
-    column: which one holds them; None: `text`, or the only one there is.
+    column: which one holds them; None: `text`, or the only one there is. say: told how many empty lines of a
+    .txt file are left out.
 
     Raises:
         DataError: the file cannot be read, has no such column, or a row without a text.
     """
     if path.suffix.lower() == _PLAIN:
-        return _lines(path)
+        return _lines(path, say=say)
     found = read_records(path)
     name = column or _text_column(found, path)
     if name not in found.columns:
@@ -34,13 +43,15 @@ def read_texts(path: Path, *, column: str | None = None) -> list[str]:
     return _column(found, path=path, name=name)
 
 
-def texts_of_stream(stream: IO[str]) -> list[str]:
+def texts_of_stream(stream: IO[str], *, say: Say = _unheard) -> list[str]:
     """The texts of a stream: JSON Lines with a `text` each where the first line is an object, else its lines.
+
+    say: told how many empty lines are left out.
 
     Raises:
         DataError: a line that should be an object with a text is none; or there are none.
     """
-    lines = [line for line in io.StringIO(stream.read()) if line.strip()]
+    lines = _filled(list(io.StringIO(stream.read())), where=_STREAM, say=say)
     if not lines:
         raise DataError("nothing came; give one text a line, or JSON Lines", file=_STREAM)
     if not lines[0].lstrip().startswith("{"):
@@ -58,8 +69,17 @@ def _text_of_line(line: str, number: int) -> str:
     return str(found["text"])
 
 
-def _lines(path: Path) -> list[str]:
-    texts = [line.rstrip("\r\n") for line in find_content(path).lines() if line.strip()]
+def _filled(lines: Sequence[str], *, where: str, say: Say) -> list[str]:
+    """The lines that hold something; what is written for them would else not stand line beside line."""
+    found = [line for line in lines if line.strip()]
+    if len(found) < len(lines):
+        say(f"{where}: empty lines left out: {len(lines) - len(found)}")
+    return found
+
+
+def _lines(path: Path, *, say: Say) -> list[str]:
+    lines = _filled(list(find_content(path).lines()), where=str(path), say=say)
+    texts = [line.rstrip("\r\n") for line in lines]
     if not texts:
         raise DataError("no text; write one on each line", file=path)
     return texts
