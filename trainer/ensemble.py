@@ -26,7 +26,7 @@ from trainer.export import TOLERANCE, ExportDiffers, Exported, ExportExtras, exp
 from trainer.files import write_json, write_text
 from trainer.model_card import CardFacts
 from trainer.onnx_model import OnnxBackend, OnnxCheck
-from trainer.predict import FACTS, Predictor, Probabilities, Progress, predictions
+from trainer.predict import FACTS, Predictor, Probabilities, Progress, predictions, require_model
 from trainer.site import Site
 from trainer.threshold import Threshold
 
@@ -121,6 +121,7 @@ def members_of(directory: Path) -> list[str]:
 
 
 def _one(directory: Path, *, site: Site | None, onnx: bool) -> Predictor:
+    require_model(directory)
     return Predictor(directory, backend=OnnxBackend(directory) if onnx else None, site=site)
 
 

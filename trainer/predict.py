@@ -76,8 +76,7 @@ class Predictor:
 
     def __init__(self, directory: Path, *, backend: Backend | None = None, site: Site | None = None) -> None:
         """backend: None computes with torch. site: the card it computes on; None: the GPU if there is one."""
-        if not (directory / "config.json").is_file():
-            raise ModelError(f"{directory} is no exported model: it has no config.json")
+        require_model(directory)
         self._name = str(directory)
         self._site = site or Site()
         self._backend = backend or TorchBackend(directory, self._site)
@@ -136,6 +135,12 @@ class Predictor:
             ids_BL[row, : len(ids)] = ids
             mask_BL[row, : len(ids)] = 1
         return ids_BL, mask_BL
+
+
+def require_model(directory: Path) -> None:
+    """Raise `ModelError` if `directory` holds no exported model."""
+    if not (directory / "config.json").is_file():
+        raise ModelError(f"{directory} is no exported model: it has no config.json")
 
 
 def predictions(

@@ -75,3 +75,9 @@ def test_another_rule_than_is_known_is_refused(tmp_path: Path, runs: tuple[list[
     (tmp_path / "model" / "cp_search.json").write_text(json.dumps({**facts, "rule": "vote"}))
     with pytest.raises(ModelError, match="rule 'vote'"):
         open_predictor(tmp_path / "model")
+
+
+@pytest.mark.parametrize("onnx", [False, True])
+def test_a_directory_that_is_not_there_is_no_model_with_onnx_or_without(tmp_path: Path, onnx: bool) -> None:
+    with pytest.raises(ModelError, match="is no exported model"):
+        open_predictor(tmp_path / "nowhere", onnx=onnx)
