@@ -12,8 +12,9 @@ from trainer import Section, UserError
 Name = Annotated[str, Field(min_length=1)]
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[smhd])")
-# A name becomes a file and a directory: letters and digits of any script, then also . _ and -
-_FILE_NAME = re.compile(r"\w[\w.-]*")
+# A name becomes a file and a directory: letters and digits of any script, then also . _ and -. Windows drops
+# a dot at the end and keeps some names for devices (its "Naming Files, Paths, and Namespaces").
+_FILE_NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))\w([\w.-]*[\w-])?", re.IGNORECASE)
 
 
 class CardChoice(Section):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from sqlalchemy.engine import URL, make_url
@@ -128,7 +127,7 @@ def sqlite_url(path: Path) -> str:
 def existing_url(path: Path) -> str:
     """The storage URL of an SQLite file that must exist: opening it makes no file."""
     # Quoted twice: for SQLite's URI (https://www.sqlite.org/uri.html) here, for SQLAlchemy's URL below.
-    uri = f"file:{quote(str(path.resolve()))}"
+    uri = path.resolve().as_uri()  # of a Windows drive, too
     return URL.create("sqlite", database=uri, query={"mode": "rw", "uri": "true"}).render_as_string()
 
 

@@ -67,7 +67,7 @@ def test_every_command_and_flag_named_exists(document: str) -> None:
     for words in commands(document):
         flags = known_flags(words)
         used = {word.split("=")[0] for word in words if word.startswith("--")}
-        assert used <= flags | {"--help"}, f"{document}: cp-search {' '.join(words)}"
+        assert used <= flags | {"--help", "--lang"}, f"{document}: cp-search {' '.join(words)}"
 
 
 def test_the_readme_names_every_command() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from search.space import Space, load_space, space_names
-from search.space_file import CardChoice, seconds
-from trainer.errors import ConfigError
+from search.space_file import CardChoice, require_file_name, seconds
+from trainer.errors import ConfigError, UserError
 
 HEAD = "base: hyperparameter_search\n"
 RATE = "search:\n  training.learning_rate: {type: float, low: 1e-5, high: 1e-3, log: true}\n"
@@ -382,3 +382,14 @@ def test_a_name_that_is_neither_file_nor_bundled_lists_the_bundled() -> None:
 def test_a_space_that_is_no_yaml_is_one_problem(refused: Callable[..., list[str]]) -> None:
     (complaint,) = refused("base: [\n")
     assert "not YAML" in complaint
+
+
+@pytest.mark.parametrize("name", ["con", "Nul.yaml", "COM1", "study.", "a/b", ".hidden", ""])
+def test_a_name_that_no_file_can_have_everywhere_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="cannot name a file"):
+        require_file_name(name)
+
+
+@pytest.mark.parametrize("name", ["x", "rtx3050", "霸凌.v2", "console", "a_b-c", "com10x"])
+def test_every_other_name_is_taken(name: str) -> None:
+    assert require_file_name(name) == name

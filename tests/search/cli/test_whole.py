@@ -20,7 +20,7 @@ from trainer import write_sample
 pytestmark = pytest.mark.slow
 
 
-def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(project: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "search.cli", *arguments]
     pipes: dict[str, Any] = {
         "stdout": subprocess.PIPE,
@@ -28,11 +28,12 @@ def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
         "text": True,
         "encoding": "utf-8",
     }
-    return subprocess.Popen(command, cwd=project, env=environment(), **pipes)
+    return subprocess.Popen(command, cwd=project, env=environment() | more, **pipes)
 
 
-def call(project: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(project, *arguments)
+def call(project: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `cp-search` in `project`; `more`: environment."""
+    process = start(project, *arguments, **more)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
@@ -136,3 +137,13 @@ def test_a_single_run_ends_with_one_document(project: Path) -> None:
     assert outcome["status"] == "completed"
     assert 0 < outcome["seconds"] < time.monotonic() - began
     assert (project / outcome["directory"] / "final_model.pt").is_file()
+
+
+def test_where_nothing_can_be_forked_a_trial_is_spawned_and_the_job_ends_alike(project: Path) -> None:
+    """As on Windows: fresh interpreters, and a code page for the console that is not UTF-8."""
+    there = {"CP_SEARCH_START_METHOD": "spawn", "PYTHONIOENCODING": "cp950", "PYTHONUTF8": "0"}
+    code, out, err = call(project, "run", "space.yaml", "--studies-dir", "spawned", "--json", **there)
+    assert code == 0, err
+    found = json.loads(out)
+    assert sum(found["trials"].values()) == 2
+    assert (project / found["final"]["model_dir"] / "model.safetensors").is_file()
