@@ -66,6 +66,9 @@ def _confirmed(found: Confirmation | None) -> Iterator[str]:
 
 
 def _scores(final: Final) -> Iterator[str]:
+    if final.template:
+        how = f"with the template {final.template} on the rows of {final.retrained_on}"
+        yield _line("Retrained", f"trial {final.trial}, {how}")
     if final.eval_f1_macro is not None:
         yield _line("Validation", f"f1_macro {final.eval_f1_macro:.4f}  (the epoch was chosen on these rows)")
     if final.evaluation is None:

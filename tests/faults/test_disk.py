@@ -41,8 +41,8 @@ def search(disk: SmallDisk, *, moment: Moment | None = None) -> Ended:
     return wait_for(begin(disk.inside(*command), home=disk.path.parent, moment=moment))
 
 
-def filled(disk: SmallDisk, event: str, path: str, *, after: bool = False) -> Moment:
-    return Moment(event, path, "disk", after=after, filler=str(disk.path / "filler"))
+def filled(disk: SmallDisk, event: str, path: str) -> Moment:
+    return Moment(event, path, "disk", filler=str(disk.path / "filler"))
 
 
 def make_room(disk: SmallDisk) -> None:
@@ -89,7 +89,8 @@ def test_a_disk_that_fills_up_under_a_trial_costs_one_line_and_no_trial(disk: Sm
 
 
 def test_a_disk_too_full_for_the_database_is_one_line_and_loses_nothing(disk: SmallDisk) -> None:
-    full = search(disk, moment=filled(disk, "os.rename", r"trial-0000/outcome\.json", after=True))
+    # The outcome is written by then, and the rename takes no room.
+    full = search(disk, moment=filled(disk, "os.rename", r"trial-0000/outcome\.json"))
     assert full.code == 1
     assert re.search("cannot write .*(disk is full|No space left)", said_last(full)), full.err
     make_room(disk)

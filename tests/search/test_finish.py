@@ -280,3 +280,10 @@ def test_below_the_baseline_is_said_first() -> None:
     shown = "\n".join(closing_lines(below))
     assert "fine_grained_label = 3: 40.0% of 100 rows falsely accused" in shown
     assert "the baseline 59.0%" in shown
+
+
+def test_which_trial_was_retrained_is_said_as_it_need_not_be_the_best() -> None:
+    from tests.search.finals import final
+
+    made = replace(final(ours=0.76, baseline=0.75), trial=4, template="fast_dev")
+    assert "Retrained   trial 4, with the template fast_dev on the rows of train" in closing_lines(made)
