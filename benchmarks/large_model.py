@@ -1,6 +1,6 @@
 """Fine-tune a model of BERT-large's shape on a virtual card of 4 GiB: does it really stay within?
 
-    python benchmarks/large_model.py --card 4GiB --length 512 --effective-batch 32 --steps 1
+    python -m benchmarks.large_model --card 4GiB --length 512 --effective-batch 32 --steps 1
 
 The model has random weights (its memory is that of a trained one); texts fill every token. Arithmetic
 is float32 on the CPU, which needs more memory than fp16 on a GPU would. Prints the plan, the measures,

@@ -1,6 +1,6 @@
 """How right the memory plan is, and what it costs.
 
-    python benchmarks/memory.py [published] [meter] [cost]
+    python -m benchmarks.memory [published] [meter] [cost]
 
 published: against figures measured on GPUs by others. meter: against the same step over real tensors on the
 CPU. cost: seconds for a trace, a law, a whole space, and a plan that is cached. All three without arguments.
