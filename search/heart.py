@@ -173,7 +173,7 @@ class Heart:
 
     def _write(self, number: int, mark: Mark) -> None:
         try:
-            self._storage.set_trial_system_attr(self._handle.trial(number)._trial_id, MARK, list(mark))
+            self._storage.set_trial_system_attr(self._handle.trial_id(number), MARK, list(mark))
         except UpdateFinishedTrialError:
             # Told in the meantime: it needs no owner any more.
             return

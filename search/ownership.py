@@ -94,11 +94,16 @@ class Ownership:
         *,
         say: Callable[[str], None],
         heart: Heart | None = None,
+        read: Callable[[], Sequence[FrozenTrial]] | None = None,
     ) -> None:
-        """`directory`: parent of the trials' directories. `heart`: None makes one if the storage needs it."""
+        """`directory`: parent of the trials' directories. `heart`: None makes one if the storage needs it.
+
+        `read`: reads the study's trials for a worker that keeps them.
+        """
         self._handle = handle
         self._directory = directory
         self._say = say
+        self._read = read or handle.trials
         self._heart = heart or (None if is_local(handle.storage_url) else Heart(handle))
 
     def __enter__(self) -> Ownership:
@@ -117,7 +122,7 @@ class Ownership:
             UserError: the directory of the new trial is in use by another study.
         """
         with FileLock(self._directory / STUDY_LOCK):
-            trials = self._handle.trials()
+            trials = self._read()
             return self._take_over(trials) or (self._take_new(trials) if new else None)
 
     def _take_over(self, trials: Sequence[FrozenTrial]) -> Claim | None:

@@ -10,7 +10,7 @@ import json
 import logging
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
@@ -70,21 +70,29 @@ class StudyHandle:
         return self.study.get_trials(deepcopy=False, states=states or None)
 
     def trial(self, number: int) -> FrozenTrial:
-        """Trial `number` as it is stored now."""
-        return self.trials()[number]
+        """Trial `number` as it is stored now; no other is read."""
+        return self.study._storage.get_trial(self.trial_id(number))
+
+    def trial_id(self, number: int) -> int:
+        """What the storage calls trial `number`."""
+        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
 
     def put_back(self, number: int) -> None:
         """Put a trial that is RUNNING, and was not run, into the queue: the next to ask is given it."""
-        self.study._storage.set_trial_state_values(self.trial(number)._trial_id, state=TrialState.WAITING)
+        self.study._storage.set_trial_state_values(self.trial_id(number), state=TrialState.WAITING)
 
     def reattach(self, number: int) -> Trial:
         """A trial that is RUNNING, to be gone on with from this process."""
-        return Trial(self.study, self.trial(number)._trial_id)
+        return Trial(self.study, self.trial_id(number))
 
 
 def best_trial(handle: StudyHandle) -> FrozenTrial | None:
     """The best COMPLETE trial; of equals the earliest, which is the one that was trained."""
-    complete = handle.trials(TrialState.COMPLETE)
+    return best_of(handle.trials(TrialState.COMPLETE))
+
+
+def best_of(complete: Iterable[FrozenTrial]) -> FrozenTrial | None:
+    """The best of COMPLETE trials; of equals the earliest."""
     return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -11,6 +11,8 @@ from search.gathering import together
 from search.verdict import repeat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from search.study import StudyHandle
     from search.verdict import Verdict
 
@@ -44,17 +46,17 @@ def count_states(handle: StudyHandle) -> dict[str, int]:
     return dict(Counter(trial.state.name.lower() for trial in handle.trials()))
 
 
-def twin(handle: StudyHandle, trial: Trial, *, repeats: int) -> Verdict | int | None:
-    """Whether a trial's values need no further training.
+def twin(earlier: Sequence[FrozenTrial], params: Mapping[str, Any], *, repeats: int) -> Verdict | int | None:
+    """Whether a trial with `params` needs no further training; `earlier`: the trials before it.
 
     A verdict: they were trained `repeats` times, and this is what came of it the first time. A number: that
     many times they are trained now or were before, and an earlier trial is still running: wait. None: train.
     """
-    alike = _alike(handle, trial)
+    alike = [one for one in earlier if one.params == params]
     told = [verdict for verdict in map(repeat, alike) if verdict is not None]
     if len(told) >= repeats:
         return told[0]
-    running = sum(earlier.state == TrialState.RUNNING for earlier in alike)
+    running = sum(one.state == TrialState.RUNNING for one in alike)
     return running if running and len(told) + running >= repeats else None
 
 
@@ -62,12 +64,8 @@ def repeat_index(handle: StudyHandle, trial: Trial) -> int:
     """Which training of its values a trial is, from 0; kept with the trial, for its later attempts."""
     known = trial.user_attrs.get(REPEAT)
     if known is None:
-        known = sum(earlier.state != TrialState.FAIL for earlier in _alike(handle, trial))
+        params = trial.params
+        earlier = [one for one in handle.trials() if one.number < trial.number and one.params == params]
+        known = sum(one.state != TrialState.FAIL for one in earlier)
         trial.set_user_attr(REPEAT, known)
     return int(known)
-
-
-def _alike(handle: StudyHandle, trial: Trial) -> list[FrozenTrial]:
-    """Earlier trials with the same values."""
-    params = trial.params
-    return [one for one in handle.trials() if one.number < trial.number and one.params == params]

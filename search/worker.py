@@ -7,38 +7,33 @@ the lock in its directory, and a RUNNING trial whose lock is free is taken over.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from optuna.trial import TrialState
 
-from search.attempt import Attempt
 from search.attempt import Audience as Audience
 from search.crew import Crew, Post
 from search.ending import FINISHED as FINISHED
 from search.ending import WORDS, Reason, verdict_of
 from search.engine.base import LOOK_S, let_go
 from search.engine.base import Engine as Engine
-from search.engine.child import OUTCOME, REPORTS
-from search.engine.local import await_orphan, read_result
 from search.history import DIED, History
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
-from search.lines import read_lines
+from search.ledger import Ledger
 from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
 from search.ownership import Claim, Ownership
 from search.storage import storage_errors
 from search.study import StudyHandle
-from search.study import best_trial as best_trial
 from search.telling import count_states as count_states
 from search.telling import tell as tell
-from search.telling import twin
 from search.tidy import tidy, tidy_ended
-from search.verdict import Verdict, as_outcome, judge, refused
+from search.triage import Pending, Triage
+from search.verdict import Verdict, judge
 from search.workplace import Workplace as Workplace
-from trainer import Outcome, Room, TooManyFailures, UserError, disk_errors, write_json
+from trainer import Outcome, TooManyFailures, UserError, disk_errors
 
 #: suggestions in a row that the card cannot hold, after which there seems to be nothing else to suggest
 MOST_REFUSED = 100
@@ -87,16 +82,6 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
         return SearchEnd(reason, count_states(handle))
 
 
-@dataclass
-class _Pending:
-    """A trial of ours that does not run yet: it waits for a seat, or for an earlier trial with its values."""
-
-    claim: Claim
-    values: dict[str, Any]
-    room: Room | None = None
-    looked: bool = False
-
-
 class Worker:
     """One worker on one study."""
 
@@ -105,12 +90,16 @@ class Worker:
         self.space = handle.space
         self.workplace = workplace
         self.stop = stop
-        self._ownership = Ownership(handle, workplace.directory, say=workplace.audience.say)
+        self._ledger = Ledger(handle)
+        self._ownership = Ownership(
+            handle, workplace.directory, say=workplace.audience.say, read=self._ledger.read
+        )
+        self._triage = Triage(handle, workplace, ledger=self._ledger, stop=stop)
         self._crew = Crew(handle, workplace, stop)
-        self._pending: list[_Pending] = []
+        self._pending: list[Pending] = []
         self._failures = 0
         self._refused = 0
-        spent_s = sum(float(trial.user_attrs.get("seconds", 0)) for trial in handle.trials(*FINISHED))
+        spent_s = sum(float(trial.user_attrs.get("seconds", 0)) for trial in self._ledger.read())
         self._spent_s = spent_s / workplace.seats.count
         self._started = self._looked = workplace.clock()
         self._idle = False
@@ -155,7 +144,7 @@ class Worker:
             claim = self._ownership.take(new=over is None and self._may_ask())
             if claim is None:
                 return self._nothing_taken(over)
-            self._pending.append(_Pending(claim, suggest(claim.trial, self.space)))
+            self._pending.append(Pending(claim, suggest(claim.trial, self.space)))
             self._start_pending()
             over = self._over()
             if self.stop.asked:
@@ -198,7 +187,7 @@ class Worker:
             return "exhausted"
         if budget.target is None and budget.patience is None:
             return None
-        return verdict_of(self.handle.trials(), budget)
+        return verdict_of(self._ledger.read(), budget)
 
     def _elapsed_s(self) -> float:
         """Time the study's finished trials took before, and all of this search."""
@@ -209,65 +198,18 @@ class Worker:
             if self._left_or_started(one):
                 self._pending.remove(one)
 
-    def _left_or_started(self, one: _Pending) -> bool:
+    def _left_or_started(self, one: Pending) -> bool:
         """Does the trial wait no longer: it has ended without being run, or it runs?"""
-        ended = None if one.looked else self._ended(one)
-        one.looked = True
-        repeated = ended or twin(self.handle, one.claim.trial, repeats=self.space.repeats)
-        if isinstance(repeated, int):
+        found = self._triage.look(one, mine=self._mine())
+        if isinstance(found, int):
             return False
-        if repeated is not None:
-            self._tell(one.claim, repeated)
+        if found is not None:
+            self._tell(one.claim, found)
             return True
         return self._crew.start(one.claim, one.values, room=one.room)
 
-    def _ended(self, one: _Pending) -> Verdict | None:
-        """How the trial ends without being run."""
-        outcome = self._stopped_unheard(one.claim) or self._left_behind(one.claim.number)
-        return judge(outcome) if outcome is not None else self._refuse(one)
-
-    def _left_behind(self, number: int) -> Outcome | None:
-        """The outcome of a trial that had ended, but whose worker died before it told."""
-        directory = self.workplace.trial_directory(number)
-        found = as_outcome(read_result(directory))
-        if found is None or found.status == "interrupted":
-            return None
-        return None if found.status == "failed" and found.error_kind != "timeout" else found
-
-    def _stopped_unheard(self, claim: Claim) -> Outcome | None:
-        """The end of a trial that the pruner stops at an evaluation which its worker did not live to hear."""
-        directory = self.workplace.trial_directory(claim.number)
-        await_orphan(directory)
-        reports = [(int(line["step"]), line["metrics"]) for line in read_lines(directory / REPORTS)]
-        if not reports:
-            return None
-        known = self.handle.trial(claim.number).intermediate_values
-        attempt = Attempt(
-            claim.trial, reported=known, audience=self.workplace.audience, stop=claim.or_lost(self.stop)
-        )
-        if not attempt.catch_up(reports):
-            return None
-        return Outcome("stopped", str(directory), seconds=History(directory).spent_s)
-
-    def _refuse(self, one: _Pending) -> Verdict | None:
-        """The verdict on a trial that the card cannot hold; None on one that may run, or did already."""
-        directory = self.workplace.trial_directory(one.claim.number)
-        if self.workplace.rooms is None:
-            return None
-        one.room = room = self.workplace.rooms.room(one.values)
-        if room.verdict != "no" or History(directory).mark():
-            return None
-        outcome = Outcome(
-            "oom",
-            str(directory),
-            predicted_peak_bytes=room.predicted_bytes,
-            limit_bytes=room.limit_bytes,
-            needed_bytes=room.needed_bytes,
-            measures=list(room.measures),
-            error=f"not started: it {room.shortfall}, even with every measure",
-        )
-        write_json(directory / OUTCOME, asdict(outcome))
-        return refused(outcome)
+    def _mine(self) -> set[int]:
+        return {one.claim.number for one in self._pending} | {post.claim.number for post in self._crew.posts}
 
     def _conclude(self, post: Post) -> None:
         """What follows from the end of an attempt."""
@@ -302,13 +244,13 @@ class Worker:
         count = f" (retry {deaths} of {self.space.limits.retries})" if deaths else ""
         self.workplace.audience.say(f"Trial {post.claim.number} | {outcome.error}; {how}{count}")
         self.workplace.audience.trial_paused(post.claim.number)
-        self._pending.insert(0, _Pending(post.claim, post.values, post.room, looked=True))
+        self._pending.insert(0, Pending(post.claim, post.values, post.room, looked=True))
 
     def _tell(self, claim: Claim, verdict: Verdict) -> None:
-        tell(self.handle, claim.trial, verdict)
+        self._ledger.put(tell(self.handle, claim.trial, verdict))
         tidy(self.workplace.trial_directory(claim.number), keep_all=self.space.keep == "all")
         claim.release()
-        self.workplace.audience.trial_ended(claim.number, verdict=verdict, best=best_trial(self.handle))
+        self.workplace.audience.trial_ended(claim.number, verdict=verdict, best=self._ledger.best)
         self._count(verdict)
 
     def _count(self, verdict: Verdict) -> None:

@@ -1,0 +1,108 @@
+"""Whether a trial of one's own needs to be run: it may have ended already, or be known, or not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from search.attempt import Attempt
+from search.engine.child import OUTCOME, REPORTS
+from search.engine.local import await_orphan, read_result
+from search.history import History
+from search.lines import read_lines
+from search.telling import twin
+from search.verdict import as_outcome, judge, refused
+from trainer import Outcome, write_json
+
+if TYPE_CHECKING:
+    from search.interruption import Stop
+    from search.ledger import Ledger
+    from search.ownership import Claim
+    from search.study import StudyHandle
+    from search.verdict import Verdict
+    from search.workplace import Workplace
+    from trainer import Room
+
+
+@dataclass
+class Pending:
+    """A trial of ours that does not run yet: it waits for a seat, or for an earlier trial with its values.
+
+    looked: it is known that it has not ended, and may run.
+    """
+
+    claim: Claim
+    values: dict[str, Any]
+    room: Room | None = None
+    looked: bool = False
+
+
+class Triage:
+    """Tells the trials that are to be run from those that end without."""
+
+    def __init__(self, handle: StudyHandle, workplace: Workplace, *, ledger: Ledger, stop: Stop) -> None:
+        self._handle = handle
+        self._workplace = workplace
+        self._ledger = ledger
+        self._stop = stop
+
+    def look(self, one: Pending, *, mine: AbstractSet[int]) -> Verdict | int | None:
+        """A verdict: it ends so without being run. A number: an earlier trial with its values runs: wait.
+
+        None: run it. mine: the trials that this worker holds.
+        """
+        ended = None if one.looked else self._ended(one)
+        one.looked = True
+        if ended is not None:
+            return ended
+        earlier = self._ledger.before(one.claim.number, mine=mine)
+        return twin(earlier, one.claim.trial.params, repeats=self._handle.space.repeats)
+
+    def _ended(self, one: Pending) -> Verdict | None:
+        """How the trial ends without being run."""
+        outcome = self._stopped_unheard(one.claim) or self._left_behind(one.claim.number)
+        return judge(outcome) if outcome is not None else self._refuse(one)
+
+    def _left_behind(self, number: int) -> Outcome | None:
+        """The outcome of a trial that had ended, but whose worker died before it told."""
+        directory = self._workplace.trial_directory(number)
+        found = as_outcome(read_result(directory))
+        if found is None or found.status == "interrupted":
+            return None
+        return None if found.status == "failed" and found.error_kind != "timeout" else found
+
+    def _stopped_unheard(self, claim: Claim) -> Outcome | None:
+        """The end of a trial that the pruner stops at an evaluation which its worker did not live to hear."""
+        directory = self._workplace.trial_directory(claim.number)
+        await_orphan(directory)
+        reports = [(int(line["step"]), line["metrics"]) for line in read_lines(directory / REPORTS)]
+        if not reports:
+            return None
+        known = self._handle.trial(claim.number).intermediate_values
+        attempt = Attempt(
+            claim.trial, reported=known, audience=self._workplace.audience, stop=claim.or_lost(self._stop)
+        )
+        if not attempt.catch_up(reports):
+            return None
+        return Outcome("stopped", str(directory), seconds=History(directory).spent_s)
+
+    def _refuse(self, one: Pending) -> Verdict | None:
+        """The verdict on a trial that the card cannot hold; None on one that may run, or did already."""
+        directory = self._workplace.trial_directory(one.claim.number)
+        if self._workplace.rooms is None:
+            return None
+        one.room = room = self._workplace.rooms.room(one.values)
+        if room.verdict != "no" or History(directory).mark():
+            return None
+        outcome = Outcome(
+            "oom",
+            str(directory),
+            predicted_peak_bytes=room.predicted_bytes,
+            limit_bytes=room.limit_bytes,
+            needed_bytes=room.needed_bytes,
+            measures=list(room.measures),
+            error=f"not started: it {room.shortfall}, even with every measure",
+        )
+        write_json(directory / OUTCOME, asdict(outcome))
+        return refused(outcome)
