@@ -26,6 +26,7 @@ import psutil
 from optuna.trial import TrialState, create_trial
 
 from search.engine.inline import InlineEngine
+from search.methods import build_sampler
 from search.objective import distribution, suggest
 from search.seats import Seat, Seats
 from search.space import load_space
@@ -100,48 +101,91 @@ def make(config: Config, directory: str, seat: Seat) -> Instant:
     return Instant(directory, 1 - config.model.dropout_rate)
 
 
-def ours(home: Path, *, trials: int, sampler: str) -> float:
-    """Seconds for a study of instant trials through the supervisor."""
+@dataclass(frozen=True)
+class Spent:
+    """Seconds by the clock, which depend on the disk and on who else works, and of this process's CPU."""
+
+    clock_s: float
+    cpu_s: float
+
+    def __str__(self) -> str:
+        return f"{self.clock_s:.1f} s ({self.cpu_s:.1f} s of CPU)"
+
+
+def ours(home: Path, *, trials: int, sampler: str) -> Spent:
+    """What it takes for a study of instant trials through the supervisor."""
     handle = study_in(home, trials=trials, sampler=sampler)
     place = Workplace(home / "bench", InlineEngine(), Nobody(), make_job=make)
-    return _timed(lambda: search(handle, workplace=place))
+    return _spent(lambda: search(handle, workplace=place))
 
 
-def bare(home: Path, *, trials: int, sampler: str) -> float:
-    """Seconds for the same calls of storage and sampler, made by hand in a loop."""
+def bare(home: Path, *, trials: int, sampler: str) -> Spent:
+    """What it takes for the calls of storage and sampler that the product makes, by hand."""
     handle = study_in(home, trials=trials, sampler=sampler)
+    study = optuna.load_study(study_name="bench", storage=handle.storage_url, pruner=handle.study.pruner)
 
     def loop() -> None:
         for number in range(trials):
-            handle.seed_sampler(number)
-            trial = handle.study.ask()
-            value = 1 - float(suggest(trial, handle.space)["model.dropout_rate"])
-            trial.report(value, 1)
-            trial.should_prune()
+            study.sampler = build_sampler(handle.space, number=number)
+            trial, value = _asked(study)
             trial.set_constraint("memory_gib", 0.0)
             trial.set_constraint("nonfinite", 0.0)
             trial.set_user_attr("seconds", 0.0)
-            handle.study.tell(trial, value)
+            study.tell(trial, value)
 
-    return _timed(loop)
+    return _spent(loop)
+
+
+def barest(home: Path, *, trials: int, sampler: str) -> Spent:
+    """What it takes for the shortest script there is: ask, suggest, report, tell; nothing else is stored."""
+    handle = study_in(home, trials=trials, sampler=sampler)
+    study = optuna.load_study(study_name="bench", storage=handle.storage_url, pruner=handle.study.pruner)
+    study.sampler = build_sampler(handle.space, number=0)
+
+    def loop() -> None:
+        for _ in range(trials):
+            trial, value = _asked(study)
+            study.tell(trial, value)
+
+    return _spent(loop)
+
+
+def _asked(study: optuna.Study) -> tuple[optuna.Trial, float]:
+    trial = study.ask()
+    trial.suggest_float("training.learning_rate", 1e-5, 1e-3, log=True)
+    trial.suggest_float("training.weight_decay", 0.0, 0.1)
+    trial.suggest_float("training.warmup_ratio", 0.0, 0.2)
+    value = 1 - trial.suggest_float("model.dropout_rate", 0.0, 0.5)
+    trial.report(value, 1)
+    trial.should_prune()
+    return trial, value
 
 
 def overhead(trials: int, sampler: str) -> None:
-    """Alternating, two rounds of each; memory and disk of ours."""
+    """Alternating, three rounds of each; memory and disk of ours."""
     with tempfile.TemporaryDirectory() as name:
-        home, ratios = Path(name), []
-        for round_number in range(2):
-            plain = bare(home / f"bare{round_number}", trials=trials, sampler=sampler)
+        home = Path(name)
+        rounds: list[tuple[Spent, Spent, Spent]] = []
+        for number in range(3):
+            same = bare(home / f"bare{number}", trials=trials, sampler=sampler)
+            short = barest(home / f"barest{number}", trials=trials, sampler=sampler)
             before = psutil.Process().memory_info().rss
-            through = ours(home / f"ours{round_number}", trials=trials, sampler=sampler)
+            through = ours(home / f"ours{number}", trials=trials, sampler=sampler)
             grown = psutil.Process().memory_info().rss - before
-            ratios.append(through / plain)
+            rounds.append((same, short, through))
             _say(
-                f"{trials} instant trials, {sampler}: bare Optuna {plain:.1f} s, ours {through:.1f} s, "
-                f"{through / plain:.3f}x; memory grew by {grown / 2**20:.0f} MiB, disk "
-                f"{_disk(home / f'ours{round_number}') / 2**20:.1f} MiB"
+                f"{trials} instant trials, {sampler}: the same calls {same}, the barest script {short}, "
+                f"ours {through}; memory grew by {grown / 2**20:.0f} MiB, disk "
+                f"{_disk(home / f'ours{number}') / 2**20:.1f} MiB"
             )
-        _say(f"overhead: {min(ratios):.3f}x to {max(ratios):.3f}x")
+    for against, name in enumerate(("the same calls", "the barest script")):
+        by_clock = [one[2].clock_s / one[against].clock_s for one in rounds]
+        of_cpu = [one[2].cpu_s / one[against].cpu_s for one in rounds]
+        _say(f"overhead against {name} of bare Optuna: clock {_span(by_clock)}, CPU {_span(of_cpu)}")
+
+
+def _span(ratios: list[float]) -> str:
+    return f"{min(ratios):.2f}x to {max(ratios):.2f}x"
 
 
 def opening(trials: int) -> None:
@@ -236,6 +280,12 @@ def fuzz(studies: int, kills: int) -> int:
             _say(f"study {seed}: killed {survived.kills}; {survived.faults or 'nothing lost'}")
     _say(f"{sum(total.values())} kills {total} over {studies} studies: {faults} faults")
     return faults
+
+
+def _spent(work: Callable[[], Any]) -> Spent:
+    cpu = time.process_time()
+    clock_s = _timed(work)
+    return Spent(clock_s, time.process_time() - cpu)
 
 
 def _timed(work: Callable[[], Any]) -> float:
