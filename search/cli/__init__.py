@@ -6,8 +6,6 @@ imports what it calls when it runs, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import sys
 
@@ -21,9 +19,10 @@ def main() -> None:
     """Run `cp-search` with the arguments of this process, and exit with its code."""
     for name, value in WAITING.items():
         os.environ.setdefault(name, value)
-    _escape_what_cannot_be_shown()
+    from search.cli.code_page import escape_what_cannot_be_shown
     from search.language import choose
 
+    escape_what_cannot_be_shown()
     try:
         words = choose(sys.argv[1:])
     except ValueError as error:
@@ -31,17 +30,6 @@ def main() -> None:
     from search.cli.app import build_app
 
     build_app()(args=words, prog_name="cp-search")
-
-
-def _escape_what_cannot_be_shown() -> None:
-    """A code page without Chinese, or without simplified characters, costs a character, not the run."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not _holds_everything(stream):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _holds_everything(stream: io.TextIOWrapper) -> bool:
-    return codecs.lookup(stream.encoding).name.startswith("utf")
 
 
 def _refused(error: ValueError) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import typer
 
+from search.cli.code_page import holds_all_text
 from search.language import translated
 
 
@@ -39,7 +40,7 @@ def print_json(value: Any) -> None:
 
     On a code page that is not UTF-8 in JSON's own escapes, so that it stays whole.
     """
-    escaped = not sys.stdout.encoding.lower().startswith("utf")
+    escaped = not holds_all_text(sys.stdout)
     typer.echo(json.dumps(value, ensure_ascii=escaped, indent=2, allow_nan=False))
 
 
