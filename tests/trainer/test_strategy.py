@@ -25,6 +25,20 @@ from trainer.runner import run
 SHORT_FIRST = [{"max_sequence_length": 8, "num_epochs": 1}, {"max_sequence_length": 12, "num_epochs": 2}]
 
 
+class Stopper(Watcher):
+    """Interrupts after so many steps of all stages together: `done` begins anew in each."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._left = after
+
+    def progress(self, done: int, total: int, status: str) -> None:
+        self._left -= 1
+
+    def interrupted(self) -> bool:
+        return self._left <= 0
+
+
 def progressive(directory: Path, **settings: Any) -> Config:
     return make_config(directory, strategy__progressive=SHORT_FIRST, **settings)
 
@@ -128,16 +142,7 @@ def test_a_run_of_growing_layers_goes_on_exactly(tmp_path: Path, stop_at: int) -
     stages = [{"trained_layers": 1, "num_epochs": 1}]
     config = make_config(tmp_path, strategy__progressive=stages, training__num_epochs=1)
     run(config, directory=tmp_path / "whole")
-    steps = [0]
-
-    class Stopper(Watcher):
-        def progress(self, done: int, total: int, status: str) -> None:
-            steps[0] += 1
-
-        def interrupted(self) -> bool:
-            return steps[0] >= stop_at
-
-    assert run(config, directory=tmp_path / "broken", observer=Stopper()).status == "interrupted"
+    assert run(config, directory=tmp_path / "broken", observer=Stopper(stop_at)).status == "interrupted"
     run(config, directory=tmp_path / "broken")
     assert difference(weights_of(tmp_path / "broken"), weights_of(tmp_path / "whole")) == 0.0
 
@@ -177,16 +182,7 @@ def test_a_stage_begins_with_the_best_weights_of_the_one_before(tmp_path: Path) 
 def test_a_run_that_was_stopped_in_any_stage_ends_as_the_unbroken_one(tmp_path: Path, stop_at: int) -> None:
     config = progressive(tmp_path, training__num_epochs=1)
     assert run(config, directory=tmp_path / "whole").status == "completed"
-    steps = [0]
-
-    class Stopper(Watcher):
-        def progress(self, done: int, total: int, status: str) -> None:
-            steps[0] += 1
-
-        def interrupted(self) -> bool:
-            return steps[0] >= stop_at
-
-    broken = run(config, directory=tmp_path / "broken", observer=Stopper())
+    broken = run(config, directory=tmp_path / "broken", observer=Stopper(stop_at))
     assert (broken.status, broken.directory) == ("interrupted", str(tmp_path / "broken"))
     assert run(config, directory=tmp_path / "broken").status == "completed"
     assert metrics_of(tmp_path / "broken") == metrics_of(tmp_path / "whole")
@@ -196,17 +192,8 @@ def test_a_run_that_was_stopped_in_any_stage_ends_as_the_unbroken_one(tmp_path: 
 
 @pytest.mark.parametrize("stop_at", [3, 17])
 def test_a_stopped_run_goes_on_in_another_directory(tmp_path: Path, stop_at: int) -> None:
-    steps = [0]
-
-    class Stopper(Watcher):
-        def progress(self, done: int, total: int, status: str) -> None:
-            steps[0] += 1
-
-        def interrupted(self) -> bool:
-            return steps[0] >= stop_at
-
     config = progressive(tmp_path, training__num_epochs=1)
-    run(config, directory=tmp_path / "broken", observer=Stopper())
+    run(config, directory=tmp_path / "broken", observer=Stopper(stop_at))
     last = str(tmp_path / "broken" / "checkpoints" / "last")
     going_on = progressive(tmp_path, training__num_epochs=1, experiment__resume_from_checkpoint=last)
     watcher = Watcher()
