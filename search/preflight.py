@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from search.space import Space
-from trainer import exportable, read_rows, require_model, write_sample
+from trainer import CardSpec, UserError, exportable, lacks_bf16, read_rows, require_model, write_sample
+
+_BF16 = "training.bf16"
 
 
 def preflight(space: Space, *, say: Callable[[str], None]) -> None:
@@ -36,6 +38,24 @@ def require_usable(space: Space, *, say: Callable[[str], None]) -> None:
         if not train.exists():
             write_sample(train.parent, rows=space.sample.rows, seed=space.sample.seed)
             say(f"Wrote {space.sample.rows} made-up comments to {train.parent} (see README.txt there)")
+
+
+def require_arithmetic(space: Space, *, cards: Sequence[CardSpec]) -> None:
+    """A study must not find out in a trial, or at its end, that a card of its lacks bf16.
+
+    Raises:
+        UserError: bf16 is asked for or searched, with the place, and one of `cards` lacks it.
+    """
+    lacking = [card for card in cards if lacks_bf16(card)]
+    if not lacking:
+        return
+    base, searched = space.base_config(), space.search.get(_BF16)
+    if searched is not None and searched.takes(True):
+        raise space.problem_at(("search", _BF16, "choices"), str(lacks_bf16(lacking[0])))
+    if base.config.precision == "bf16":
+        raise UserError(lacks_bf16(lacking[0], asked=f"{_BF16} ({base.origins[_BF16]})"))
+    if space.finish.retrain and space.final_config({}).precision == "bf16":
+        raise space.problem_at(("finish",), str(lacks_bf16(lacking[0])))
 
 
 def _require_exportable(space: Space) -> None:

@@ -26,7 +26,7 @@ from search.host import Host
 from search.interruption import Stop, interruption
 from search.origin import read_origin, write_origin
 from search.placing import Placing, open_engine, seats_on
-from search.preflight import preflight
+from search.preflight import preflight, require_arithmetic
 from search.report import StudyReport, summarise
 from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
 from search.seats import Wish, arrange
@@ -41,8 +41,8 @@ from trainer import (
     UserError,
     WorkerLost,
     disk_errors,
-    parse_card,
     show_size,
+    sized_card,
     unheeded_settings,
     write_json,
 )
@@ -89,6 +89,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         url = options.storage or _sqlite(options.studies_dir, space.name)
         require_study(space, storage_url=url)
         table = _table(space, engine, audience)
+        require_arithmetic(space, cards=table.each())
         surveyor = Surveyor(engine, audience, table.planned)
         room = _survey(space, table, ask=surveyor, say=audience.say)
         carry = descent.carry(card=room.card if room else None)
@@ -215,6 +216,10 @@ class _Table:
     name: str | None
     cards: tuple[CardSpec, ...] = ()
 
+    def each(self) -> tuple[CardSpec, ...]:
+        """Those that trials run on, and the one that is planned for."""
+        return (*self.cards, *((self.planned,) if self.planned else ()))
+
 
 def _table(space: Space, engine: Runner, audience: Audience) -> _Table:
     """Which card there is and which is meant; says so when the one the space is meant for is not here."""
@@ -250,7 +255,8 @@ def _wanted(choice: CardChoice | None) -> CardSpec | None:
     """The card the space names; a memory size decides over what is known of the name."""
     if choice is None or not (choice.memory or choice.name):
         return None
-    spec = parse_card(choice.memory or choice.name or "", virtual=choice.virtual, context=choice.context)
+    name, size = choice.name or "", choice.memory or choice.name or ""
+    spec = sized_card(name, size, virtual=choice.virtual, context=choice.context)
     return replace(spec, name=" ".join(filter(None, (choice.name, choice.memory))))
 
 

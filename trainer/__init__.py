@@ -115,10 +115,12 @@ if TYPE_CHECKING:
     from trainer.export import export_model as export_model
     from trainer.files import write_json as write_json
     from trainer.files import write_text as write_text
+    from trainer.memory.arithmetic import lacks_bf16 as lacks_bf16
     from trainer.memory.card import CardSpec as CardSpec
     from trainer.memory.card import parse_card as parse_card
     from trainer.memory.card import present_card as present_card
     from trainer.memory.card import show_size as show_size
+    from trainer.memory.card import sized_card as sized_card
     from trainer.memory.encoders import encoder_shape as encoder_shape
     from trainer.memory.fit_options import FitOptions as FitOptions
     from trainer.memory.fit_options import asks_for as asks_for
@@ -231,7 +233,8 @@ _HOMES = {
     "trainer.experiment": ["load_run_config"],
     "trainer.export": ["ExportExtras", "Exported", "export_model"],
     "trainer.files": ["write_json", "write_text"],
-    "trainer.memory.card": ["CardSpec", "parse_card", "present_card", "show_size"],
+    "trainer.memory.arithmetic": ["lacks_bf16"],
+    "trainer.memory.card": ["CardSpec", "parse_card", "present_card", "show_size", "sized_card"],
     "trainer.memory.encoders": ["encoder_shape"],
     "trainer.memory.fit_options": ["FitOptions", "asks_for", "plan_fit", "planned_card"],
     "trainer.memory.fit_table": ["Cell", "FitTable", "Reach"],

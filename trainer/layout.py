@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trainer.config.schema import Config
 from trainer.data.splits import cache_directory
 from trainer.errors import Unplannable
+from trainer.memory.arithmetic import require_arithmetic
 from trainer.memory.calibration import WARN_RATIO, Calibration, calibration_key
 from trainer.memory.fitting import Fitting, Shape, fit, largest_micro_batch, small_card_rules
 from trainer.memory.plan import Planner
@@ -75,7 +76,11 @@ def laid_out(config: Config, *, shape: Shape, spec: CardSpec) -> Layout:
     """`config` of a model of `shape` on `spec`: the rules, auto_batch_size, and the ladder.
 
     A model that cannot be planned keeps to the rules; recovery alone holds it within the card.
+
+    Raises:
+        UserError: the card lacks the arithmetic that is asked for.
     """
+    require_arithmetic(config, spec)
     config, notes = small_card_rules(config, spec)
     try:
         return _planned(config, notes, shape=shape, spec=spec)
@@ -135,4 +140,5 @@ def spec_of(wanted: CardSpec | None, present: CardSpec | None) -> CardSpec | Non
         return wanted
     if present is None or wanted is None:
         return present
-    return replace(wanted, limit_bytes=min(wanted.limit_bytes, present.limit_bytes))
+    capability = min(filter(None, (wanted.capability, present.capability)), default=None)
+    return replace(wanted, limit_bytes=min(wanted.limit_bytes, present.limit_bytes), capability=capability)

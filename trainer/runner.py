@@ -29,7 +29,6 @@ from trainer.outcome import Metrics, Observer, Outcome, Report, Silent, Status
 from trainer.predictions import prediction_lines
 from trainer.preparation import Preparation, prepare
 from trainer.site import Site
-from trainer.step import precision_for
 from trainer.strategy.ancestry import Ancestry, run_in_stages
 from trainer.strategy.average import average_runs
 from trainer.strategy.stages import earlier_stages
@@ -101,7 +100,6 @@ class _Setting:
         """One stage in `home`, from its newest checkpoint there, or from what `ancestry` left."""
         layout = self.layout(ready)
         config = layout.config
-        precision_for(config, layout.device)  # a GPU that lacks it is said before anything is written
         experiment = Experiment(home, config)
         start = find_start(
             config,

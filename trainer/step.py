@@ -5,10 +5,9 @@ The memory planner traces these same functions under fake tensors; a change here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +16,6 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from trainer.data.packs import PackedBatch
-from trainer.errors import UserError
 from trainer.loss import MultiTaskLoss
 from trainer.model.classifier import Classifier
 from trainer.optimizer import parameters_of
@@ -46,19 +44,10 @@ class Precision:
         return {None: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[self.dtype]
 
 
-def precision_for(
-    config: Config, device_type: str, *, has_bf16: Callable[[], bool] | None = None
-) -> Precision:
-    """What `config` asks for on a GPU; float32 elsewhere (half precision is slow on CPUs).
-
-    Raises:
-        UserError: bf16 is asked of a GPU that does not have it.
-    """
+def precision_for(config: Config, device_type: str) -> Precision:
+    """What `config` asks for on a GPU; float32 elsewhere (half precision is slow on CPUs)."""
     if device_type != "cuda":
         return Precision(device_type)
-    present = has_bf16 or partial(torch.cuda.is_bf16_supported, including_emulation=False)
-    if config.precision == "bf16" and not present():
-        raise UserError("training.bf16: this GPU has no bfloat16 arithmetic; use training.fp16 instead")
     dtypes = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
     return Precision(device_type, dtypes[config.precision])
 

@@ -96,7 +96,8 @@ def _limits(space: Space, flags: RunFlags) -> Limits:
     card = rehearsed(space) if flags.rehearse else space.card
     if card is None:
         return Limits(gpu=flags.gpu)
-    return Limits(gpu=flags.gpu, card=card.memory or card.name, context=card.context, rehearse=card.virtual)
+    size = card.memory or card.name
+    return Limits(gpu=flags.gpu, card=size, context=card.context, rehearse=card.virtual, kind=card.name)
 
 
 def _search(space: Space, flags: RunFlags, *, settings: dict[str, Any]) -> None:

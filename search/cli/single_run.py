@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class Limits:
     """What a run may use: one GPU; the memory of a card, and what CUDA takes of it; the CPU in its place.
 
-    A card that is not here, and that the CPU does not play, is planned for and limits nothing.
+    A card that is not here, and that the CPU does not play, is planned for and limits nothing. kind: the
+    name of the card whose size `card` is, where a space gives both.
     """
 
     gpu: int | None = None
     card: str | None = None
     context: str | None = None
     rehearse: bool = False
+    kind: str | None = None
 
     def spec(self) -> CardSpec | None:
         """The card that was named.
@@ -35,10 +37,11 @@ class Limits:
         Raises:
             UserError: there is no such card.
         """
-        from trainer import parse_card
+        from trainer import sized_card
 
-        named = self.card
-        return parse_card(named, virtual=self.rehearse, context=self.context) if named else None
+        if not self.card:
+            return None
+        return sized_card(self.kind or self.card, self.card, virtual=self.rehearse, context=self.context)
 
 
 def choose_gpu(gpu: int | None) -> None:

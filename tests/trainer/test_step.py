@@ -12,7 +12,6 @@ from tests.trainer.runs import make_config
 from trainer.config.schema import ClassWeights, Config, ModelConfig, TrainingConfig
 from trainer.data.batches import Batch, micro_batches
 from trainer.data.tasks import Task
-from trainer.errors import UserError
 from trainer.loss import MultiTaskLoss, class_weights
 from trainer.metrics import MASKED
 from trainer.model.build import build_model
@@ -98,15 +97,9 @@ def test_precision_names_its_arithmetic() -> None:
 def test_precision_is_what_was_asked_for_on_a_gpu_and_float32_elsewhere() -> None:
     asked = [TrainingConfig(), TrainingConfig(fp16=False), TrainingConfig(bf16=True)]
     configs = [Config(training=training) for training in asked]
-    on_gpu = [precision_for(config, "cuda", has_bf16=lambda: True).name for config in configs]
+    on_gpu = [precision_for(config, "cuda").name for config in configs]
     assert on_gpu == ["fp16", "fp32", "bf16"] == [config.precision for config in configs]
     assert {precision_for(config, "cpu").name for config in configs} == {"fp32"}
-
-
-def test_bf16_on_a_gpu_without_it_is_refused() -> None:
-    config = Config(training=TrainingConfig(bf16=True))
-    with pytest.raises(UserError, match="this GPU has no bfloat16 arithmetic"):
-        precision_for(config, "cuda", has_bf16=lambda: False)
 
 
 def test_a_step_the_fp16_scaler_leaves_out_is_counted_and_changes_no_weight(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _POWER = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 #: (compute capability 9) on 32 MiB; one for the main thread and one for autograd's
 CUBLAS_WORKSPACE = 2 * 4096 * 1024 + 8 * 16 * 1024
 HOPPER_WORKSPACE = 8 * 4096 * 1024
-HOPPER = 9
+HOPPER = 9.0
 
 #: No CUDA device is smaller; a smaller size means the tensors' own memory, to rehearse small models.
 SMALLEST_CARD = 2**30
@@ -43,7 +43,8 @@ class CardSpec:
     limit_bytes: what tensors and allocator may use. reserved_bytes: what CUDA keeps beside that
     (context, kernels); their sum is what nvidia-smi shows as total. virtual: played by the CPU.
     index: number of the CUDA device; None where it has none. assumed: the reserve is a guess.
-    workspace_bytes: each of the two workspaces that cuBLAS takes out of limit_bytes.
+    workspace_bytes: each of the two workspaces that cuBLAS takes out of limit_bytes. capability: NVIDIA's
+    compute capability (8.6); None: not known, or no card of NVIDIA's.
     """
 
     name: str
@@ -53,6 +54,7 @@ class CardSpec:
     index: int | None = None
     assumed: bool = True
     workspace_bytes: int = CUBLAS_WORKSPACE
+    capability: float | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -69,14 +71,13 @@ class KnownCard:
     context_bytes: int
     assumed: bool
     device: str
-    workspace_bytes: int = CUBLAS_WORKSPACE
+    capability: float
 
     def spec(self, *, virtual: bool, index: int | None) -> CardSpec:
         """This card's `CardSpec`."""
         limit = self.total_bytes - self.context_bytes
-        return CardSpec(
-            self.name, limit, self.context_bytes, virtual, index, self.assumed, self.workspace_bytes
-        )
+        spec = CardSpec(self.name, limit, self.context_bytes, virtual, index, self.assumed)
+        return _of_kind(spec, self.capability)
 
 
 class Card(ABC):
@@ -143,6 +144,22 @@ def parse_card(text: str, *, virtual: bool = False, context: str | None = None) 
     return card if context is None else with_context(card, context)
 
 
+def sized_card(name: str, size: str, *, virtual: bool = False, context: str | None = None) -> CardSpec:
+    """A card of `size` ("4GiB") that is of the kind of the one called `name`, if that one is known.
+
+    Raises:
+        UserError: as `parse_card`.
+    """
+    card = parse_card(size, virtual=virtual, context=context)
+    known = known_cards().get(name.strip().casefold())
+    return _of_kind(card, known.capability) if known else card
+
+
+def _of_kind(card: CardSpec, capability: float) -> CardSpec:
+    workspace = HOPPER_WORKSPACE if capability >= HOPPER else CUBLAS_WORKSPACE
+    return replace(card, capability=capability, workspace_bytes=workspace)
+
+
 def _named(text: str, *, virtual: bool) -> CardSpec:
     cards = known_cards()
     index = None if virtual else 0
@@ -167,8 +184,10 @@ def present_card(index: int = 0) -> CardSpec | None:
     best = min(near, key=lambda card: abs(card.total_bytes - total), default=None)
     context = best.context_bytes if best else default_context()
     assumed = best.assumed if best else True
-    workspace = HOPPER_WORKSPACE if properties.major >= HOPPER else CUBLAS_WORKSPACE
-    return CardSpec(str(properties.name), total - context, context, False, index, assumed, workspace)
+    card = CardSpec(str(properties.name), total - context, context, False, index, assumed)
+    if torch.version.hip:  # AMD counts its devices otherwise
+        return card
+    return _of_kind(card, properties.major + properties.minor / 10)
 
 
 def with_context(card: CardSpec, text: str) -> CardSpec:
@@ -228,9 +247,8 @@ def _table() -> dict[str, Any]:
 
 def _known(name: str, row: dict[str, Any]) -> KnownCard:
     assumed = row["context"] == "assumed"
-    workspace = HOPPER_WORKSPACE if row.get("hopper") else CUBLAS_WORKSPACE
     sizes = (row["memory_mib"] * MIB, row["context_mib"] * MIB)
-    return KnownCard(name, *sizes, assumed, row["device"], workspace)
+    return KnownCard(name, *sizes, assumed, row["device"], row["capability"])
 
 
 def _size(text: str) -> int | None:

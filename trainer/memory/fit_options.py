@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from trainer.config.yaml import closest
 from trainer.data.splits import cache_directory
 from trainer.errors import ConfigError, Problem, UserError
+from trainer.memory.arithmetic import lacks_bf16
 from trainer.memory.calibration import Calibration, calibration_key
 from trainer.memory.card import known_cards, parse_card, with_context
 from trainer.memory.encoders import encoder_shape, longest_text, with_dropout
@@ -114,11 +115,13 @@ def fit_question(resolved: Resolved, *, card: CardSpec, options: FitOptions) -> 
     """The question about the model and settings of `resolved` on `card`; reads no weights and no data.
 
     Raises:
-        UserError: an option is none of those there are, or a size makes no sense. ModelError: the model's
-            shape cannot be had. ConfigError: the configuration contradicts the shape.
+        UserError: an option is none of those there are, a size makes no sense, or the card lacks the
+            arithmetic. ModelError: the model's shape cannot be had. ConfigError: the configuration
+            contradicts the shape.
     """
     shape = _shape(resolved.config)
     request = _request(resolved.config, shape, options, card=card)
+    _require_arithmetic(resolved, request, options, card=card)
     ways = _ways(resolved.config, shape, options)
     question = FitQuestion(
         request=request,
@@ -177,6 +180,17 @@ def _request(config: Config, shape: PreTrainedConfig, options: FitOptions, *, ca
     changes = [SOFTWARE[_chosen("--software", name, list(SOFTWARE))] for name in options.software]
     software = replace(request.software, **dict(chain.from_iterable(change.items() for change in changes)))
     return replace(request, attention=_attention(request, shape, options), software=software)
+
+
+def _require_arithmetic(
+    resolved: Resolved, request: PlanRequest, options: FitOptions, *, card: CardSpec
+) -> None:
+    if request.precision != "bf16":
+        return
+    key = f"training.bf16 ({resolved.origins['training.bf16']})"
+    lacking = lacks_bf16(card, asked=key if options.precision is None else "--bf16")
+    if lacking:
+        raise UserError(lacking)
 
 
 def _attention(request: PlanRequest, shape: PreTrainedConfig, options: FitOptions) -> Attention:

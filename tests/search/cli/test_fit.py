@@ -199,6 +199,8 @@ def test_a_narrow_terminal_keeps_every_number(
         ({"attention": "flash"}, ["--attention", "sdpa"]),
         ({"checkpointing": "maybe"}, ["--checkpointing", "auto"]),
         ({"bf16": True, "fp16": True}, ["--bf16", "exclude"]),
+        ({"bf16": True, "card": "t4"}, ["--bf16: t4 has no bfloat16", "7.5", "training.fp16"]),
+        ({"set": ["training.bf16=true"], "card": "p100"}, ["training.bf16 (flag): p100 has no", "6.0"]),
         ({"context": "lots"}, ["context lots", "500MiB"]),
         ({"context": "rtx3050"}, ["context rtx3050", "500MiB"]),
         ({"context": "5GiB"}, ["context 5GiB", "nothing is left"]),
