@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import Study
 
 from search.board.sources import is_sqlite
 from search.origin import ORIGIN, read_origin
-from search.status import locate_study, study_names
-from search.storage import masked, open_existing, sqlite_path, sqlite_url, storage_errors
-from search.study import quiet_optuna
-from trainer import UserError
+from search.storage import masked, open_existing, quiet_optuna, sqlite_path, sqlite_url, storage_errors
+from trainer import UserError, closest
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,11 @@ class Catalog:
     def entries(self) -> Iterator[Entry]:
         """Every study. Raises UserError, StorageFault: a storage cannot be read."""
         if self.storage_url is not None:
-            yield from self._in(self.storage_url)
+            yield from _entries(self.storage_url, home=self.studies_dir)
             return
         for path in sorted(self.studies_dir.glob("*.db")):
             if is_sqlite(path):
-                yield from self._in(sqlite_url(path))
+                yield from _entries(sqlite_url(path), home=self.studies_dir)
 
     def find(self, name: str) -> Entry:
         """The study called `name`; without a storage also by its file, its directory or a URL.
@@ -68,8 +67,8 @@ class Catalog:
         Raises:
             UserError: there is none, or the storage holds several and the name says not which.
         """
-        url = self.storage_url or self._located(name)
-        found = list(self._in(url))
+        url, home = self._located(name)
+        found = list(_entries(url, home=home))
         for entry in found:
             if entry.name == name:
                 return entry
@@ -84,25 +83,76 @@ class Catalog:
             return True
         if path is not None and not path.exists():
             return False
-        return any(entry.name == name for entry in self._in(storage_url))
+        return any(entry.name == name for entry in _entries(storage_url, home=self.studies_dir))
 
     def url_for(self, name: str) -> str:
         """Where a new study of that name belongs."""
         return self.storage_url or sqlite_url(self.studies_dir / f"{name}.db")
 
-    def _located(self, name: str) -> str:
-        """The storage of a study by name: a file here, or what its directory remembers."""
+    def _located(self, name: str) -> tuple[str, Path]:
+        """The storage of a study, and where its directory is: beside its SQLite file, else `studies_dir`."""
+        if self.storage_url is not None:
+            return self.storage_url, self.studies_dir
         if name not in study_names(self.studies_dir) and (self.studies_dir / name / ORIGIN).is_file():
-            return read_origin(self.studies_dir / name).storage_url
-        return locate_study(name, self.studies_dir)
+            return read_origin(self.studies_dir / name).storage_url, self.studies_dir
+        url = locate_study(name, self.studies_dir)
+        path = sqlite_path(url)
+        return url, path.parent if path else self.studies_dir
 
-    def _in(self, storage_url: str) -> Iterator[Entry]:
-        quiet_optuna()
-        with storage_errors(storage_url):
-            storage = open_existing(storage_url)
-            for frozen in sorted(storage.get_all_studies(), key=lambda study: study.study_name):
-                study = optuna.load_study(study_name=frozen.study_name, storage=storage)
-                yield Entry(study, storage_url, self.studies_dir / frozen.study_name)
+
+def load_only_study(storage_url: str, *, name: str | None = None) -> Study:
+    """The study at `storage_url`; `name` where the storage holds several. Call it in `storage_errors`.
+
+    Raises:
+        UserError: no such storage or study, or several and no name.
+    """
+    return _only_study(open_existing(storage_url), name=name, where=masked(storage_url))
+
+
+def locate_study(name_or_path: str, studies_dir: Path) -> str:
+    """The storage URL meant by a study's name, its .db file, its directory, or a URL.
+
+    Raises:
+        UserError: there is none; the message lists what is there.
+    """
+    if "://" in name_or_path:
+        return name_or_path
+    given = Path(name_or_path)
+    for candidate in (given, studies_dir / f"{name_or_path}.db", given.with_name(f"{given.name}.db")):
+        if candidate.is_file():
+            return sqlite_url(candidate)
+    there = study_names(studies_dir)
+    near = closest(name_or_path, there)
+    hint = f"did you mean {near}? " if near else ""
+    listed = (
+        f"there are: {', '.join(there)}" if there else "there are none yet; cp-search run SPACE makes one"
+    )
+    raise UserError(f"no study {name_or_path} in {studies_dir}; {hint}{listed}")
+
+
+def study_names(studies_dir: Path) -> list[str]:
+    """Names of the SQLite studies in a directory, sorted."""
+    return sorted(path.stem for path in studies_dir.glob("*.db"))
+
+
+def _only_study(storage: BaseStorage, *, name: str | None, where: str) -> Study:
+    names = [study.study_name for study in storage.get_all_studies()]
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name not in names:
+        listed = f"it holds: {', '.join(names)}" if names else "it holds none"
+        raise UserError(f"no study {name or 'to show'} in {where}; {listed}")
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def _entries(storage_url: str, *, home: Path) -> Iterator[Entry]:
+    """Every study of a storage; `home` holds the directories of their trials."""
+    quiet_optuna()
+    with storage_errors(storage_url):
+        storage = open_existing(storage_url)
+        for frozen in sorted(storage.get_all_studies(), key=lambda study: study.study_name):
+            study = optuna.load_study(study_name=frozen.study_name, storage=storage)
+            yield Entry(study, storage_url, home / frozen.study_name)
 
 
 def _listed(entries: list[Entry]) -> str:

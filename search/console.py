@@ -13,6 +13,7 @@ from rich.text import Text
 
 from search.language import translated
 from search.study import METRIC
+from search.values import values_line
 
 if TYPE_CHECKING:
     from search.verdict import Verdict
@@ -104,11 +105,6 @@ def _translated(line: Text) -> Text:
     return shown
 
 
-def values_line(values: Mapping[str, Any]) -> str:
-    """`learning_rate 2e-05, pooling mean`: the last part of a key path is enough for a person."""
-    return ", ".join(f"{key.rpartition('.')[2]} {short(value)}" for key, value in values.items())
-
-
 def evaluation_line(number: int, *, step: int, metrics: Mapping[str, float]) -> str:
     """`Trial 7 | evaluation 2 | eval_f1_macro 0.8123 | eval_loss 0.4711 | train_loss 0.4521`."""
     shown = [METRIC, "eval_accuracy", "eval_loss", "train_loss"]
@@ -127,8 +123,3 @@ def ending_line(number: int, *, verdict: Verdict, best: FrozenTrial | None) -> T
     if best is not None and best.value is not None:
         line.append(f". Best so far: {best.value:.4f} (trial {best.number})")
     return line
-
-
-def short(value: Any) -> str:
-    """A value as a person writes it."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -23,8 +23,7 @@ from search.board.sources import Files, OneStorage, Sources, shown_of_file
 from search.catalog import Catalog, Entry
 from search.console import print_line
 from search.shelf import Shelf
-from search.storage import masked, storage_errors
-from search.study import quiet_optuna
+from search.storage import masked, quiet_optuna, storage_errors
 from trainer import UserError
 
 if TYPE_CHECKING:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.space import Space, load_space
 from search.storage import without_password
 from trainer import UserError, write_json
+
+if TYPE_CHECKING:
+    from search.space import Space
 
 #: in the study's directory
 ORIGIN = "origin.json"
@@ -27,6 +29,9 @@ class Origin:
 
     def load_space(self) -> Space:
         """The space as it reads today. Raises ConfigError."""
+        # Who lists studies reads no space.
+        from search.space import load_space
+
         return replace(load_space(self.space, settings=self.settings), name=self.name)
 
 

@@ -1,4 +1,4 @@
-"""Where a study stands. Reads the storage and nothing else; never imports torch."""
+"""Where a study stands. Reads the storage and the record of its finish; never imports torch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.storages import BaseStorage
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from search.console import values_line
-from search.storage import masked, open_existing, sqlite_url, storage_errors
-from search.study import quiet_optuna
-from trainer import UserError, closest
+from search.catalog import Entry
+from search.finish.finished import Finished, read_finished
+from search.language import translated
+from search.values import values_line
 
 
 @dataclass(frozen=True)
@@ -30,7 +23,7 @@ class StudyStatus:
 
     trials: state (lower case) -> how many. best, running: {number, value, params}; of a running trial
     the value is its last report. causes: why trials are not complete -> how many. last_activity: ISO 8601,
-    local time.
+    local time. final: the finished model; None before there is one.
     """
 
     name: str
@@ -40,28 +33,22 @@ class StudyStatus:
     best: dict[str, Any] | None
     running: list[dict[str, Any]]
     last_activity: str | None
+    final: Finished | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document of `status --json`."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """The same for a person, as plain lines."""
-        text = io.StringIO()
-        Console(file=text, width=110, color_system=None).print(self.table())
-        return [line.rstrip() for line in text.getvalue().splitlines()]
+        """The same for a person, in the person's language."""
+        rows = [(translated(name), translated(value)) for name, value in self._rows()]
+        return [translated(f"Study {self.name}"), *_aligned(rows)]
 
     def line(self) -> str:
-        """The same in one line."""
+        """The same in one line, in the person's language."""
         best = f"best {self.best['value']:.4f} (trial {self.best['number']})" if self.best else "no best yet"
-        return f"{self.name}: {_counts(self.trials) or 'no trials yet'}; {best}; {self.storage}"
-
-    def table(self) -> Table:
-        """The same for a terminal."""
-        table = Table(title=f"Study {self.name}", title_justify="left", show_header=False, box=None)
-        for name, value in self._rows():
-            table.add_row(name, Text(value, overflow="fold"))
-        return table
+        counts = _counts(self.trials) or translated("no trials yet")
+        return f"{self.name}: {counts}; {translated(best)}; {self.storage}"
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [("Storage", self.storage), ("Trials", _counts(self.trials) or "none yet")]
@@ -69,80 +56,40 @@ class StudyStatus:
             rows.append(("Not complete", _counts(self.causes)))
         rows.append(("Best", _one(self.best) if self.best else "none yet"))
         rows += [("Running", _one(trial)) for trial in self.running]
+        rows += self.final.rows() if self.final else [("Final model", "none yet")]
         return [*rows, ("Last activity", self.last_activity or "none yet")]
 
 
-def study_status(storage_url: str, *, name: str | None = None) -> StudyStatus:
-    """Where the study at `storage_url` stands; `name` where the storage holds several.
-
-    Raises:
-        UserError: no such storage or study, or several and no name. StorageFault: it does not answer.
-    """
-    quiet_optuna()
-    with storage_errors(storage_url):
-        return status_of(load_only_study(storage_url, name=name), storage=masked(storage_url))
-
-
-def load_only_study(storage_url: str, *, name: str | None = None) -> Study:
-    """The study at `storage_url`; `name` where the storage holds several. Call it in `storage_errors`.
-
-    Raises:
-        UserError: no such storage or study, or several and no name.
-    """
-    return _only_study(open_existing(storage_url), name=name, where=masked(storage_url))
-
-
-def locate_study(name_or_path: str, studies_dir: Path) -> str:
-    """The storage URL meant by a study's name, its .db file, its directory, or a URL.
-
-    Raises:
-        UserError: there is none; the message lists what is there.
-    """
-    if "://" in name_or_path:
-        return name_or_path
-    given = Path(name_or_path)
-    for candidate in (given, studies_dir / f"{name_or_path}.db", given.with_name(f"{given.name}.db")):
-        if candidate.is_file():
-            return sqlite_url(candidate)
-    there = study_names(studies_dir)
-    near = closest(name_or_path, there)
-    hint = f"did you mean {near}? " if near else ""
-    listed = (
-        f"there are: {', '.join(there)}" if there else "there are none yet; cp-search run SPACE makes one"
-    )
-    raise UserError(f"no study {name_or_path} in {studies_dir}; {hint}{listed}")
-
-
-def study_names(studies_dir: Path) -> list[str]:
-    """Names of the SQLite studies in a directory, sorted."""
-    return sorted(path.stem for path in studies_dir.glob("*.db"))
-
-
-def _only_study(storage: BaseStorage, *, name: str | None, where: str) -> Study:
-    names = [study.study_name for study in storage.get_all_studies()]
-    if name is None and len(names) == 1:
-        name = names[0]
-    if name not in names:
-        listed = f"it holds: {', '.join(names)}" if names else "it holds none"
-        raise UserError(f"no study {name or 'to show'} in {where}; {listed}")
-    return optuna.load_study(study_name=name, storage=storage)
-
-
-def status_of(study: Study, *, storage: str) -> StudyStatus:
-    """Where an open study stands; `storage` is shown as its place."""
-    trials = study.get_trials(deepcopy=False)
+def status_of(entry: Entry) -> StudyStatus:
+    """Where a study stands now. Call it in `storage_errors`."""
+    trials = entry.study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
     return StudyStatus(
-        name=study.study_name,
-        storage=storage,
+        name=entry.name,
+        storage=entry.place,
         trials=_count(trial.state.name.lower() for trial in trials),
         causes=_count(trial.user_attrs["cause"] for trial in trials if "cause" in trial.user_attrs),
         best=_summary(best, value=best.value) if best else None,
         running=[_summary(trial, value=_last(trial)) for trial in running],
         last_activity=_last_activity(trials),
+        final=read_finished(entry.directory),
     )
+
+
+def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Names and values in two columns; a long value goes on below itself."""
+    # Only here, as who lists studies draws no table.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table, drawn = Table(show_header=False, box=None), io.StringIO()
+    for name, value in rows:
+        table.add_row(Text(name), Text(value, overflow="fold"))
+    Console(file=drawn, width=110, color_system=None).print(table)
+    return [line.rstrip() for line in drawn.getvalue().splitlines()]
 
 
 def _count(words: Iterable[str]) -> dict[str, int]:
@@ -166,7 +113,7 @@ def _last_activity(trials: list[FrozenTrial]) -> str | None:
 
 
 def _counts(found: dict[str, int]) -> str:
-    return ", ".join(f"{number} {word}" for word, number in found.items())
+    return ", ".join(f"{number} {translated(word)}" for word, number in found.items())
 
 
 def _one(trial: dict[str, Any]) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from search.database import DatabaseStorage
+from search.database import DatabaseStorage, FileStorage
 from search.gathering import GatheringStorage
 from search.patience import Patience, PatientStorage, faults, first_line
 from trainer import StorageFault, UserError
@@ -21,6 +24,8 @@ from trainer import StorageFault, UserError
 STORAGE_VARIABLE = "CP_SEARCH_STORAGE"
 #: a writer that finds SQLite locked waits this long; the driver's own 5 s are too few on a slow disk
 _LOCK_TIMEOUT_S = 120
+#: a reader waits this long
+_LOOK_TIMEOUT_S = 30
 #: a server that is there answers sooner
 _CONNECT_TIMEOUT_S = 10
 _EXAMPLES = "use a URL such as sqlite:///studies/NAME.db, postgresql+psycopg://USER@HOST/DATABASE or grpc://HOST:13000"
@@ -57,6 +62,12 @@ def open_storage(
     return GatheringStorage(storage)
 
 
+def quiet_optuna() -> None:
+    """Optuna's own log lines and its notes on experimental features are not for our users."""
+    optuna.logging.set_verbosity(logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
 def open_existing(storage_url: str) -> BaseStorage:
     """The storage at `storage_url` to look into; makes nothing.
 
@@ -73,10 +84,7 @@ def open_existing(storage_url: str) -> BaseStorage:
 
 def open_file(path: Path) -> RDBStorage:
     """The storage in an SQLite file that exists; nothing is created in it, or checked."""
-    engine = {"connect_args": {"timeout": 30}}
-    return RDBStorage(
-        existing_url(path), engine_kwargs=engine, skip_compatibility_check=True, skip_table_creation=True
-    )
+    return FileStorage(existing_url(path), timeout_s=_LOOK_TIMEOUT_S)
 
 
 def is_local(storage_url: str) -> bool:

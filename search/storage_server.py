@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from optuna.storages import run_grpc_proxy_server
 
-from search.storage import masked, open_storage, storage_errors
-from search.study import quiet_optuna
+from search.storage import masked, open_storage, quiet_optuna, storage_errors
 from trainer import UserError
 
 #: calls answered at the same time

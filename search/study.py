@@ -7,9 +7,7 @@ search was interrupted in between: the sampler is built anew, with a seed of its
 from __future__ import annotations
 
 import json
-import logging
 import platform
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.change import changes
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
-from search.storage import masked, open_storage, require_place, sqlite_path, storage_errors
+from search.storage import masked, open_storage, quiet_optuna, require_place, sqlite_path, storage_errors
 
 if TYPE_CHECKING:
     from search.carry import Carried
@@ -153,12 +151,6 @@ def require_study(space: Space, *, storage_url: str) -> None:
         study = _existing(space.name, open_storage(storage_url))
         if study is not None:
             _check_definition(study, space, storage_url=storage_url)
-
-
-def quiet_optuna() -> None:
-    """Optuna's own log lines and its notes on experimental features are not for our users."""
-    optuna.logging.set_verbosity(logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def _existing(name: str, storage: BaseStorage) -> Study | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.status import locate_study
+from search.catalog import locate_study
 from search.storage import sqlite_path
 from trainer import UserError
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
-from search.console import values_line
+from search.values import values_line
 
 
 def row(trial: FrozenTrial) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.console import short, values_line
 from search.report.facts import TrialFacts
+from search.values import short, values_line
 from trainer import show_size
 
 

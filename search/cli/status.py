@@ -26,14 +26,14 @@ class StatusFlags:
 def status(flags: StatusFlags) -> None:
     """Show where a study stands.
 
-    Trials by state, the best so far, and what is running now.
+    Trials by state, the best so far, what is running now, and the finished model.
     """
     with clean_stdout(flags.json):
         from search.catalog import Catalog
-        from search.status import study_status
+        from search.status import status_of
 
         entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
-        found = study_status(entry.storage_url, name=entry.name)
+        found = status_of(entry)
     if flags.json:
         print_json(found.to_json())
     else:

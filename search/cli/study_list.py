@@ -11,6 +11,7 @@ import typer
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, print_json
 from search.cli.settings import StorageFlag
+from search.language import translated
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ def study_list(flags: StudyListFlags) -> None:
         from search.status import status_of
 
         catalog = Catalog(flags.studies_dir, flags.storage)
-        found = [status_of(entry.study, storage=entry.place) for entry in catalog.entries()]
+        found = [status_of(entry) for entry in catalog.entries()]
     if flags.json:
         print_json([status.to_json() for status in found])
     elif not found:
-        typer.echo(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one")
+        typer.echo(translated(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one"))
     else:
         typer.echo("\n".join(status.line() for status in found))
 

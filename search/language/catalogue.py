@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from search.language.choice import ENGLISH, current
 
 _FIELD = re.compile(r"\{(\w+)(\*?)\}")
@@ -87,6 +85,9 @@ def load(language: str) -> Catalogue:
 
 def messages(language: str) -> dict[str, str]:
     """English template -> the language's, as the file has them."""
+    # English needs none, and every command passes here.
+    import yaml
+
     path = Path(__file__).with_name(f"{language}.yaml")
     found: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found

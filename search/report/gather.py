@@ -14,13 +14,13 @@ from optuna.importance import get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.catalog import load_only_study
 from search.finish.stored import FINAL, Stored, read_stored
 from search.report.earlier import earlier_finish
 from search.report.facts import COMPLETE, PRUNED, Axis, ConfigSource, Saving, StudyFacts, TrialFacts, Trimmed
 from search.room import ROOM_FILE
-from search.status import load_only_study
-from search.storage import masked, sqlite_path, storage_errors
-from search.study import ATTRIBUTE, quiet_optuna
+from search.storage import masked, quiet_optuna, sqlite_path, storage_errors
+from search.study import ATTRIBUTE
 
 GIB = 2**30
 #: completed trials below which an importance says more about chance than about the hyperparameters

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search.console import values_line
 from search.finish.final import Final
 from search.finish.words import closing_lines, verdict
 from search.storage import masked
 from search.study import StudyHandle, best_trial
+from search.values import values_line
 from search.worker import count_states
 
 

@@ -9,11 +9,11 @@ import pytest
 from optuna.trial import TrialState
 from selenium.webdriver import Keys
 
+from search.catalog import locate_study
 from search.report.compose import compose
 from search.report.gather import gather
 from search.report.html import render_html
 from search.report.words import LANGUAGES, words_in
-from search.status import locate_study
 from tests.browser.browser import SCHEMES, Browser
 from tests.search.report.studies import bare_study, whole_study
 

@@ -11,8 +11,7 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from search.storage import open_existing, without_password
-from search.study import quiet_optuna
+from search.storage import open_existing, quiet_optuna, without_password
 from tests.conftest import environment
 from tests.search.postgres import PASSWORD, Postgres
 

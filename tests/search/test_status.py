@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search.status import locate_study, study_status
+from search.catalog import Catalog, locate_study
+from search.finish.record import write_record
+from search.status import StudyStatus, status_of
 from search.storage import sqlite_url
+from tests.search.finals import final
 from trainer import UserError
 
 
@@ -33,19 +34,23 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def status(name: str, studies: Path) -> StudyStatus:
+    return status_of(Catalog(studies).find(name))
+
+
 def test_the_status_counts_trials_and_names_the_first_of_the_best(studies: Path) -> None:
-    status = study_status(locate_study("one", studies))
-    assert status.trials == {"complete": 3, "pruned": 1, "running": 1}
-    assert status.causes == {"oom": 1}
-    assert status.best is not None
-    assert (status.best["number"], status.best["value"]) == (1, 0.7)
-    assert [(trial["number"], trial["value"]) for trial in status.running] == [(4, 0.6)]
-    assert status.last_activity is not None
-    assert json.loads(json.dumps(status.to_json()))["name"] == "one"
+    found = status("one", studies)
+    assert found.trials == {"complete": 3, "pruned": 1, "running": 1}
+    assert found.causes == {"oom": 1}
+    assert found.best is not None
+    assert (found.best["number"], found.best["value"]) == (1, 0.7)
+    assert [(trial["number"], trial["value"]) for trial in found.running] == [(4, 0.6)]
+    assert found.last_activity is not None
+    assert json.loads(json.dumps(found.to_json()))["name"] == "one"
 
 
 def test_a_person_reads_the_same(studies: Path) -> None:
-    text = "\n".join(study_status(locate_study("one", studies)).lines())
+    text = "\n".join(status("one", studies).lines())
     for words in (
         "Study one",
         "3 complete, 1 pruned, 1 running",
@@ -58,14 +63,15 @@ def test_a_person_reads_the_same(studies: Path) -> None:
 
 def test_a_study_without_trials_says_so(tmp_path: Path) -> None:
     optuna.create_study(storage=f"sqlite:///{tmp_path}/new.db", study_name="new")
-    status = study_status(locate_study("new", tmp_path))
-    assert status.best is None
-    assert "none yet" in "\n".join(status.lines())
+    found = status("new", tmp_path)
+    assert found.best is None
+    assert found.final is None
+    assert "none yet" in "\n".join(found.lines())
 
 
 def test_looking_changes_no_file(studies: Path) -> None:
     before = {path: path.read_bytes() for path in studies.iterdir()}
-    study_status(locate_study("one", studies))
+    status("one", studies)
     assert {path: path.read_bytes() for path in studies.iterdir()} == before
 
 
@@ -88,25 +94,55 @@ def test_where_there_are_no_studies_the_error_says_how_to_make_one(tmp_path: Pat
 
 def test_a_url_of_a_missing_file_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        study_status(f"sqlite:///{tmp_path}/none.db")
+        status(f"sqlite:///{tmp_path}/none.db", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "odd.db").write_text("my notes, not a database at all")
     with pytest.raises(UserError, match="no SQLite database"):
-        study_status(locate_study("odd", tmp_path))
-
-
-def test_no_torch_is_loaded_to_look_at_a_study(studies: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from search.status import locate_study, study_status\n"
-        f"study_status(locate_study('one', Path({str(studies)!r}))); sys.exit('torch' in sys.modules)"
-    )
-    root = Path(__file__).resolve().parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+        status("odd", tmp_path)
 
 
 def test_a_storage_url_that_is_none_is_one_line() -> None:
     with pytest.raises(UserError, match="use a URL such as"):
-        study_status("nonsense://u:secret@h")
+        status("nonsense://u:secret@h", Path())
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A study with a finished model, made in another directory than the one it lies in now."""
+    optuna.create_study(storage=sqlite_url(tmp_path / "one.db"), study_name="one")
+    (tmp_path / "one" / "final" / "model").mkdir(parents=True)
+    write_record(tmp_path / "one" / "final" / "final.json", final(ours=0.83, baseline=0.86), key="k")
+    return tmp_path
+
+
+def test_a_finished_study_names_its_model_with_its_score_and_the_baseline_s(finished: Path) -> None:
+    found = status("one", finished)
+    assert found.to_json()["final"] == {
+        "trial": 1,
+        "model_dir": str(finished / "one" / "final" / "model"),
+        "eval_f1_macro": 0.8,
+        "test_f1_macro": 0.83,
+        "baseline_f1_macro": 0.86,
+        "verdict": found.final.verdict if found.final else "",
+    }
+    text = " ".join(" ".join(found.lines()).split())
+    assert "one/final/model" in text
+    assert "trial 1, retrained" in text
+    assert "BELOW THE BASELINE by 0.0300" in text
+
+
+def test_a_finished_model_that_was_deleted_is_not_named_as_if_it_were_there(finished: Path) -> None:
+    (finished / "one" / "final" / "model").rmdir()
+    found = status("one", finished)
+    assert found.final is not None
+    assert found.final.model_dir is None
+    assert "deleted since; cp-search retrain makes it again" in "\n".join(found.lines())
+
+
+def test_a_study_named_by_its_file_is_looked_at_beside_that_file(finished: Path, tmp_path: Path) -> None:
+    found = status(str(finished / "one.db"), tmp_path / "elsewhere")
+    assert found.final is not None
+    assert found.final.model_dir == str(finished / "one" / "final" / "model")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from search.console import short
 from search.report.facts import COMPLETE, PRUNED, StudyFacts, TrialFacts
 from search.report.plot.chart import Mark
 from search.report.words import Words
+from search.values import short
 
 #: trials above which single marks carry no title: the page stays small, and the table has them all
 _MOST_TITLES = 400

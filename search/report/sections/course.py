@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from search.console import values_line
 from search.report.facts import StudyFacts, TrialFacts
 from search.report.page import Block, Cell, Figure, Paragraph, Section, Table, row
 from search.report.plot.progress import curves, history
 from search.report.wording import UNKNOWN, score, stored_text
 from search.report.words import Words
+from search.values import values_line
 
 
 def course(facts: StudyFacts, words: Words) -> Section:

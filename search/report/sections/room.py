@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from search.console import short
 from search.report.facts import StudyFacts, TrialFacts
 from search.report.page import Block, Cell, Figure, Paragraph, Section, Table, row
 from search.report.plot.memory import memory
 from search.report.wording import UNKNOWN, percent, size, stored_cell
 from search.report.words import Words
+from search.values import short
 
 
 def room(facts: StudyFacts, words: Words) -> Section:

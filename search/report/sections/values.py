@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from search.console import short
 from search.report.facts import StudyFacts
 from search.report.page import Block, Cell, Figure, Paragraph, Section, Table, row
 from search.report.plot.values import parallel, slices
 from search.report.wording import UNKNOWN, percent
 from search.report.words import Words
+from search.values import short
 
 
 def values(facts: StudyFacts, words: Words) -> Section | None:

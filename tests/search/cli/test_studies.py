@@ -16,8 +16,7 @@ from typer.testing import CliRunner, Result
 
 from search.cli.app import build_app
 from search.ownership import STUDY_LOCK
-from search.storage import open_existing, sqlite_url
-from search.study import quiet_optuna
+from search.storage import open_existing, quiet_optuna, sqlite_url
 from tests.conftest import picture
 
 DISTRIBUTIONS = {

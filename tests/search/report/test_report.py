@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from search.catalog import locate_study
 from search.cli.report import ReportFlags, report
 from search.report.compose import compose
 from search.report.facts import StudyFacts
@@ -20,7 +21,6 @@ from search.report.html import render_html
 from search.report.markdown import render_markdown
 from search.report.page import Code
 from search.report.words import LANGUAGES, words_in
-from search.status import locate_study
 from tests.conftest import CommandLine
 from tests.search.report.studies import HOSTILE, bare_study, comparison, whole_study
 from trainer import Interval, UserError, load_config

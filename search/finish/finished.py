@@ -1,0 +1,54 @@
+"""The finished model of a study in short, read back without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.finish.final import Final
+from search.finish.record import read_record
+from search.finish.stored import FINAL
+from search.finish.words import verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Which model was made, and how good it is.
+
+    model_dir: None where the export was deleted since. eval_f1_macro: on validation. test_f1_macro,
+    baseline_f1_macro: None without test rows. verdict: the two in words; empty without them.
+    """
+
+    trial: int
+    model_dir: str | None
+    eval_f1_macro: float | None
+    test_f1_macro: float | None
+    baseline_f1_macro: float | None
+    verdict: str
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value of what a person wants to know of it."""
+        where = self.model_dir or "deleted since; cp-search retrain makes it again"
+        rows = [("Final model", where), ("", f"trial {self.trial}, retrained")]
+        if self.verdict:
+            return [*rows, ("", self.verdict)]
+        if self.eval_f1_macro is not None:
+            rows.append(("", f"validation macro-F1 {self.eval_f1_macro:.4f}; no test rows"))
+        return rows
+
+
+def read_finished(study_directory: Path) -> Finished | None:
+    """What the finish of the study in `studies/NAME` made; None before its end."""
+    final = read_record(study_directory / FINAL / "final.json", Final)
+    if final is None or final.model_dir is None:
+        return None
+    # Written as seen from where the run was started; the reader may stand elsewhere.
+    model = study_directory / FINAL / Path(final.model_dir).name
+    return Finished(
+        trial=final.trial,
+        model_dir=str(model) if model.is_dir() else None,
+        eval_f1_macro=final.eval_f1_macro,
+        test_f1_macro=final.test_f1_macro,
+        baseline_f1_macro=final.baseline_f1_macro,
+        verdict=verdict(final),
+    )

@@ -1,0 +1,82 @@
+"""What starting a command that looks at studies costs: what it imports, and its processor time."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from search.storage import sqlite_url
+from tests.conftest import environment
+
+LOOKING = [["--help"], ["status", "one"], ["study", "list"], ["study", "show", "one"]]
+#: what trains, draws or serves, and what takes long to import though nobody looks at it here
+MAKERS = {
+    "torch",
+    "transformers",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "plotly",
+    "tensorboard",
+    "optuna_dashboard",
+    "alembic",
+    "jinja2",
+    "search.space",
+    "search.study",
+    "search.room",
+    "search.console",
+}
+SHOW_MODULES = """
+import sys
+from search.cli.app import build_app
+try:
+    build_app()(args=sys.argv[1:], prog_name="cp-search")
+finally:
+    sys.stderr.write("\\n".join(sorted(sys.modules)))
+"""
+#: the libraries no such command does without
+LIBRARIES = "import typer, pydantic, typer._adapters, optuna, sqlalchemy.orm, rich.console"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A directory with a study of one trial."""
+    (tmp_path / "studies").mkdir()
+    url = sqlite_url(tmp_path / "studies" / "one.db")
+    study = optuna.create_study(storage=url, study_name="one", direction="maximize")
+    study.add_trial(optuna.trial.create_trial(value=0.5))
+    return tmp_path
+
+
+def python(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=home, env=environment(), capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("command", LOOKING, ids=" ".join)
+def test_looking_imports_nothing_that_trains_draws_or_migrates(command: list[str], home: Path) -> None:
+    loaded = set(python(home, "-c", SHOW_MODULES, *command).stderr.splitlines())
+    assert "search.cli.app" in loaded
+    assert not MAKERS & loaded
+
+
+def cpu_seconds(home: Path, *arguments: str) -> float:
+    """Processor time of a process, which a busy machine stretches less than its clock."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    python(home, *arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("command", [["status", "one"], ["study", "list"]], ids=" ".join)
+def test_looking_costs_little_beside_importing_its_libraries(command: list[str], home: Path) -> None:
+    # In turns, and the least of each: they meet the same machine.
+    starts = (["-c", LIBRARIES], ["-m", "search.cli", *command])
+    turns = [[cpu_seconds(home, *start) for start in starts] for _ in range(3)]
+    bare, ours = map(min, zip(*turns, strict=True))
+    assert ours < 2 * bare
