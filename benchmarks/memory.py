@@ -21,6 +21,7 @@ from pathlib import Path
 
 from transformers import AutoConfig, BertConfig
 
+from benchmarks.masked_lm import tables
 from search.room import combinations
 from search.space import load_space
 from trainer import plan_rooms
@@ -41,6 +42,13 @@ def against_published() -> None:
     for row in published():
         planned = plan(row.request).device_bytes(CONTEXT_MIB * MIB) / MIB
         print(f"{row.setting:42} {row.device_mib:9} {planned:8.0f} {planned / row.device_mib - 1:+7.1%}")
+    for table in tables():
+        print(f"\n{table.name}: {table.conditions}; {table.source}")
+        print(f"{'float16, max_memory_allocated, MB':42} {'published':>9} {'planned':>8} {'error':>7}")
+        for figure in table.figures():
+            found = figure.planned_megabytes()
+            error = found / figure.megabytes - 1
+            print(f"{figure.setting:42} {figure.megabytes:9.1f} {found:8.1f} {error:+7.1%}")
 
 
 def against_meter() -> None:

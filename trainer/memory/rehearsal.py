@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ from trainer.memory.foreign import planning
 from trainer.memory.meter import Event, LiveMeter
 from trainer.memory.planned_optimizer import build_planned_optimizer, keep_gradients
 from trainer.memory.request import PlanRequest
-from trainer.memory.semantics import cuda_semantics
+from trainer.memory.semantics import copied_operands, cuda_semantics
 from trainer.memory.trace import Trace, in_order
 from trainer.model.build import checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
@@ -44,7 +44,7 @@ def rehearse(request: PlanRequest) -> Trace:
         Unplannable: the model's code needs the values in its tensors.
     """
     with planning(_family(request)), FakeTensorMode():
-        return _traced(request, [request.rows], _FakeMeter)[request.rows]
+        return _traced(request, [request.rows], _fake_meter(request))[request.rows]
 
 
 def rehearse_rows(request: PlanRequest, *, rows: Sequence[int]) -> dict[int, Trace]:
@@ -52,7 +52,7 @@ def rehearse_rows(request: PlanRequest, *, rows: Sequence[int]) -> dict[int, Tra
     if not request.software.primed:  # the first step belongs to the trace, and has rows of its own
         return {number: rehearse(replace(request, rows=number)) for number in rows}
     with planning(_family(request)), FakeTensorMode():
-        return _traced(request, rows, _FakeMeter)
+        return _traced(request, rows, _fake_meter(request))
 
 
 def _family(request: PlanRequest) -> str:
@@ -64,14 +64,12 @@ def measure(request: PlanRequest) -> Trace:
     return _traced(request, [request.rows], LiveMeter)[request.rows]
 
 
-def _traced(
-    request: PlanRequest, rows: Sequence[int], make_meter: Callable[..., LiveMeter]
-) -> dict[int, Trace]:
+def _traced(request: PlanRequest, rows: Sequence[int], make_meter: type[LiveMeter]) -> dict[int, Trace]:
     software = request.software
     patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
     tape = _Tape()
     with _quiet(), patches:
-        with no_init_weights() if make_meter is _FakeMeter else nullcontext():
+        with no_init_weights() if issubclass(make_meter, FakeMeter) else nullcontext():
             model = random_model(request)
         with make_meter(sink=tape.write) as meter:
             rehearsal = _Rehearsal(request, model, meter, tape)
@@ -102,7 +100,7 @@ class _Tape:
         self.changes.append((number, size if event == "alloc" else -size))
 
 
-class _FakeMeter(LiveMeter):  # type: ignore[no-untyped-call]  # torch's own
+class FakeMeter(LiveMeter):  # type: ignore[no-untyped-call]  # torch's own
     """A meter that has an answer where a step (Adafactor's) asks a fake tensor for its value."""
 
     def __torch_dispatch__(
@@ -111,6 +109,27 @@ class _FakeMeter(LiveMeter):  # type: ignore[no-untyped-call]  # torch's own
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].dtype.is_floating_point else 1
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+class CudaMeter(FakeMeter):  # type: ignore[no-untyped-call]  # torch's own
+    """A fake meter that also counts what cuBLAS is given copies of, while it computes."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run the operation beside its copies, and count all of it."""
+        clone, dense = torch.ops.aten.clone.default, {"memory_format": torch.contiguous_format}
+        copies = [
+            super(CudaMeter, self).__torch_dispatch__(clone, types, (operand,), dense)
+            for operand in copied_operands(func, args)
+        ]
+        made = super().__torch_dispatch__(func, types, args, kwargs)
+        del copies
+        return made
+
+
+def _fake_meter(request: PlanRequest) -> type[FakeMeter]:
+    return CudaMeter if request.software.cuda else FakeMeter
 
 
 class _Rehearsal:

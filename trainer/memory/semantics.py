@@ -8,7 +8,7 @@ mode does not reach the forward that a checkpoint repeats inside backward.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,14 @@ from torch.autograd.function import FunctionCtx
 
 #: aten/src/ATen/native/transformers/attention.cpp, preprocess_mask: a bias is padded to this many columns
 BIAS_ALIGNMENT = 16
+
+#: operations that cuBLAS carries out -> the first of their arguments that is one of its matrices
+_PRODUCTS: dict[object, int] = {
+    torch.ops.aten.mm.default: 0,
+    torch.ops.aten.bmm.default: 0,
+    torch.ops.aten.addmm.default: 1,
+    torch.ops.aten.baddbmm.default: 1,
+}
 
 
 @contextmanager
@@ -43,6 +51,21 @@ def cuda_semantics(*, old_softmax: bool = False) -> Iterator[None]:
     finally:
         for name, function in originals.items():
             setattr(F, name, function)
+
+
+def copied_operands(operation: object, arguments: Sequence[Any]) -> list[Tensor]:
+    """Matrices that cuBLAS cannot read as they lie: each is copied for as long as the product takes.
+
+    aten/src/ATen/native/cuda/Blas.cpp, prepare_matrix_for_cublas: rows or columns must lie one after the
+    other without overlap. The gradient of a sum does not: it is one number that is seen as a matrix.
+    """
+    first = _PRODUCTS.get(operation)
+    return [] if first is None else [one for one in arguments[first:] if not _readable(one)]
+
+
+def _readable(matrix: Tensor) -> bool:
+    (rows, columns), (down, across) = matrix.shape[-2:], matrix.stride()[-2:]
+    return (down == 1 and across >= max(1, rows)) or (across == 1 and down >= max(1, columns))
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

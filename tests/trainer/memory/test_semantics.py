@@ -9,7 +9,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainer.memory.meter import LiveMeter
-from trainer.memory.semantics import cuda_semantics
+from trainer.memory.rehearsal import CudaMeter, FakeMeter
+from trainer.memory.semantics import copied_operands, cuda_semantics
 
 MIB = 2**20
 
@@ -86,3 +87,34 @@ def test_functions_are_put_back_even_after_an_error() -> None:
     with pytest.raises(TypeError), cuda_semantics():
         F.dropout("no tensor", training=True)  # type: ignore[arg-type]  # the error that is wanted
     assert (F.dropout, F.softmax, F.layer_norm, F.scaled_dot_product_attention) == before
+
+
+def test_cublas_reads_matrices_by_rows_or_columns_and_with_gaps_as_they_lie() -> None:
+    matrix = torch.zeros(4, 6)
+    wide = torch.zeros(4, 3, 6)
+    for readable in (matrix, matrix.T, wide[:, 0], wide.transpose(1, 2)):
+        product = torch.ops.aten.bmm.default if readable.dim() == 3 else torch.ops.aten.mm.default
+        assert copied_operands(product, (readable, readable)) == []
+
+
+def test_the_gradient_of_a_sum_is_copied_before_cublas_multiplies_it() -> None:
+    gradient, bias = torch.ones(()).expand(4, 6), torch.zeros(6)
+    assert copied_operands(torch.ops.aten.mm.default, (gradient, torch.zeros(6, 2))) == [gradient]
+    (copied,) = copied_operands(torch.ops.aten.addmm.default, (bias, torch.zeros(6, 4), gradient))
+    assert copied is gradient
+    assert copied_operands(torch.ops.aten.add.Tensor, (gradient, gradient)) == []
+
+
+def test_a_copy_for_cublas_lives_as_long_as_the_product() -> None:
+    def steps(meter: type[FakeMeter]) -> list[tuple[str, int]]:
+        events: list[tuple[str, int]] = []
+        with FakeTensorMode():
+            gradient, weight = torch.ones(()).expand(256, 256), torch.zeros(256, 128)
+            with meter(sink=lambda event, number, size: events.append((event, size))):
+                made = gradient.mm(weight)
+                del made
+        return events
+
+    copy, product = 256 * 256 * 4, 256 * 128 * 4
+    assert steps(FakeMeter) == [("alloc", product), ("free", product)]
+    assert steps(CudaMeter) == [("alloc", copy), ("alloc", product), ("free", copy), ("free", product)]
