@@ -118,7 +118,8 @@ def ending_line(number: int, *, verdict: Verdict, best: FrozenTrial | None) -> T
     line = Text(f"Trial {number} ")
     line.append(state, style=_STYLES.get(state, ""))
     value = f" {verdict.value:.4f}" if verdict.value is not None else ""
-    causes = [part for part in (verdict.cause, verdict.error) if part]
+    # A trial that was pruned by its pruner is said to be PRUNED, once.
+    causes = [part for part in (verdict.cause, verdict.error) if part and part != state.lower()]
     line.append(value + (f" ({': '.join(causes)})" if causes else ""))
     if best is not None and best.value is not None:
         line.append(f". Best so far: {best.value:.4f} (trial {best.number})")

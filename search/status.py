@@ -52,8 +52,9 @@ class StudyStatus:
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [("Storage", self.storage), ("Trials", _counts(self.trials) or "none yet")]
-        if self.causes:
-            rows.append(("Not complete", _counts(self.causes)))
+        causes = {cause: number for cause, number in self.causes.items() if cause not in self.trials}
+        if causes:
+            rows.append(("Not complete", _counts(causes)))
         rows.append(("Best", _one(self.best) if self.best else "none yet"))
         rows += [("Running", _one(trial)) for trial in self.running]
         rows += self.final.rows() if self.final else [("Final model", "none yet")]

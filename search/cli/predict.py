@@ -117,6 +117,7 @@ def _texts(flags: PredictFlags) -> list[str]:
 
     texts = list(flags.texts or [])
     if flags.file == _STDIN or texts == [str(_STDIN)]:
+        _require_stream_alone(flags)
         return texts_of_stream(sys.stdin, say=partial(typer.echo, err=True))
     if flags.file is not None:
         texts += read_texts(flags.file, column=flags.text_column, say=partial(typer.echo, err=True))
@@ -125,6 +126,21 @@ def _texts(flags: PredictFlags) -> list[str]:
             'nothing to label; give texts, as in cp-search predict DIR "文字", or --file in.jsonl'
         )
     return texts
+
+
+def _require_stream_alone(flags: PredictFlags) -> None:
+    """Raises UserError: something is given beside standard input that would go unheard."""
+    from trainer import UserError
+
+    if flags.file is not None and flags.texts:
+        raise UserError(
+            f"{len(flags.texts)} text(s) beside --file {flags.file}: give texts or standard input, not both"
+        )
+    if flags.text_column is not None:
+        raise UserError(
+            f"--text-column {flags.text_column}: names a column of a file; on standard input give one text a "
+            'line, or JSON Lines with the text under "text"'
+        )
 
 
 def _write(path: Path, found: Sequence[dict[str, Any]]) -> None:

@@ -2,5 +2,6 @@
 
 from search.language.catalogue import explained as explained
 from search.language.catalogue import translated as translated
+from search.language.choice import LANGUAGES as LANGUAGES
 from search.language.choice import choose as choose
 from search.language.choice import current as current

@@ -44,6 +44,9 @@ def current(environment: Mapping[str, str] | None = None) -> str:
 
 
 def _known(name: str) -> str:
-    if name in LANGUAGES:
-        return name
+    """The language of a tag in any case and with either dash."""
+    wanted = name.replace("_", "-").lower()
+    for language in LANGUAGES:
+        if language.lower() == wanted:
+            return language
     raise ValueError(f"--lang {name or 'without a value'}: there are {', '.join(LANGUAGES)}")

@@ -12,11 +12,6 @@ from typing import Any
 
 import yaml
 
-from trainer import UserError
-
-#: language tags (BCP 47) in the order they are offered; the first is the default
-LANGUAGES = ("en", "zh-TW")
-
 
 @dataclass(frozen=True)
 class Words:
@@ -44,16 +39,8 @@ class Words:
 
 
 def words_in(language: str) -> Words:
-    """The words of `language`, a tag in any case and with either dash.
-
-    Raises:
-        UserError: there are none.
-    """
-    wanted = language.replace("_", "-").lower()
-    for known in LANGUAGES:
-        if known.lower() == wanted:
-            return Words(known, table(known))
-    raise UserError(f"--lang {language}: there are {', '.join(LANGUAGES)}")
+    """The words of one of `search.language.LANGUAGES`."""
+    return Words(language, table(language))
 
 
 @cache

@@ -10,10 +10,11 @@ from optuna.trial import TrialState
 from selenium.webdriver import Keys
 
 from search.catalog import locate_study
+from search.language import LANGUAGES
 from search.report.compose import compose
 from search.report.gather import gather
 from search.report.html import render_html
-from search.report.words import LANGUAGES, words_in
+from search.report.words import words_in
 from tests.browser.browser import SCHEMES, Browser
 from tests.search.report.studies import bare_study, whole_study
 

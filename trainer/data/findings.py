@@ -19,6 +19,8 @@ Level = Literal["error", "warning", "note"]
 
 #: Places named for one finding; the count says how many there are.
 PLACES = 5
+#: of rows that training refuses more, as each has to be mended by hand
+FAULT_PLACES = 20
 
 #: From these shares on something common in small numbers becomes a warning.
 UNKNOWN_TOKENS = 0.01
@@ -27,6 +29,7 @@ OTHER_SCRIPT = 0.05
 
 _FAULTS = {
     "empty_text": "row(s) without text; remove them with `cp-search data clean`",
+    "not_json": "line(s) that are not JSON",
     "bad_row": "row(s) that cannot be read",
     "bad_label": "label(s) that are no class",
 }
@@ -244,4 +247,4 @@ def _place(sheet: Sheet, row: int) -> str:
 
 
 def _lines(sheet: Sheet, lines: Sequence[int]) -> tuple[str, ...]:
-    return tuple(f"{sheet.table.path}:{line}" for line in lines[:PLACES])
+    return tuple(f"{sheet.table.path}:{line}" for line in lines[:FAULT_PLACES])

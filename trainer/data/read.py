@@ -45,6 +45,14 @@ class Table:
         return len(self.texts)
 
 
+@dataclass(frozen=True)
+class NotJson:
+    """A line that holds no JSON: why, and the line as it stands."""
+
+    problem: str
+    text: str
+
+
 def read_table(path: Path) -> Table:
     """Read a JSON array or JSON Lines file (told apart by content), UTF-8 or GB18030.
 
@@ -83,6 +91,14 @@ def read_values(content: Content) -> Iterator[tuple[int, Any]]:
     Lines are read one by one, an array is read whole. Raises `DataError`, once it gets there, for what is not
     JSON, with its line, and for a file without rows.
     """
+    for line, value in read_lines(content):
+        if isinstance(value, NotJson):
+            raise DataError(value.problem, file=content.path, line=line)
+        yield line, value
+
+
+def read_lines(content: Content) -> Iterator[tuple[int, Any]]:
+    """As `read_values`, but a line of JSON Lines that is not JSON comes as `NotJson`, and reading goes on."""
     rows = _array_rows(content) if content.first_character() == "[" else _line_rows(content)
     empty = True
     for found in rows:
@@ -130,13 +146,13 @@ def _line_rows(content: Content) -> Iterator[tuple[int, Any]]:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
                 cut = "" if line.endswith("\n") else "; the file ends within this row: was it cut off?"
-                raise _not_json(content.path, line=number, error=error, hint=cut) from error
+                yield number, NotJson(_not_json(error, hint=cut), line)
 
 
-def _not_json(path: Path, *, line: int, error: ValueError | RecursionError, hint: str = "") -> DataError:
-    """Says what the decoder found; the line is told by us, since it would count from where a row begins."""
+def _not_json(error: ValueError | RecursionError, *, hint: str = "") -> str:
+    """What the decoder found; the line is told by us, since it would count from where a row begins."""
     found = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return DataError(f"not JSON ({found}){hint or f'; expected {_REMEDY}'}", file=path, line=line)
+    return f"not JSON ({found}){hint or f'; expected {_REMEDY}'}"
 
 
 def _array_rows(content: Content) -> Iterator[tuple[int, Any]]:
@@ -149,7 +165,7 @@ def _array_rows(content: Content) -> Iterator[tuple[int, Any]]:
             value, end = decoder.raw_decode(text, position)
             position = _after_separator(text, end)
         except (ValueError, RecursionError) as error:
-            raise _not_json(content.path, line=line, error=error) from error
+            raise DataError(_not_json(error), file=content.path, line=line) from error
         yield line, value
     if text[position + 1 :].strip():
         line += text.count("\n", counted, position)

@@ -13,16 +13,18 @@ from trainer.data.content import Content, find_content
 from trainer.data.read import (
     MASKED,
     Labels,
+    NotJson,
     Table,
     class_number,
     label_problem,
-    read_values,
+    read_lines,
     row_problem,
     table_of,
 )
 from trainer.data.tasks import Task
+from trainer.errors import DataError
 
-FaultKind = Literal["empty_text", "bad_row", "bad_label"]
+FaultKind = Literal["empty_text", "not_json", "bad_row", "bad_label"]
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,22 @@ class Scan:
 def scan(path: Path) -> Scan:
     """Read every row of `path`.
 
-    Raises `DataError` for a file that cannot be read or is not JSON: there a row's end is not known.
+    Raises `DataError` for a file that cannot be read, for a broken JSON array, in which a row's end is not
+    known, and for a file of which no line is JSON: it is something else.
     """
     content, faults = find_content(path), list[Fault]()
     table = table_of(content, pairs=_good(content, faults))
+    if not len(table) and all(fault.kind == "not_json" for fault in faults):
+        raise DataError(faults[0].message, file=path, line=faults[0].line)
     return Scan(table, content.encoding, tuple(faults))
 
 
 def _good(content: Content, faults: list[Fault]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The good rows; the others are put into `faults` as they come."""
-    for line, value in read_values(content):
+    for line, value in read_lines(content):
+        if isinstance(value, NotJson):
+            faults.append(Fault("not_json", line, value.problem, value.text))
+            continue
         problem = row_problem(value)
         if problem is None:
             yield line, value

@@ -204,6 +204,8 @@ LIGHT: list[tuple[list[str], tuple[str, ...]]] = [
     (["train", "--config", "nowhere.yaml"], ("nowhere.yaml",)),
     (["train", "--template", "fastdev", "--dry-run"], ("fastdev", "fast_dev")),
     (["predict", "nowhere"], ("--file",)),
+    (["predict", "nowhere", "文字", "--file", "-"], ("1 text(s) beside --file -", "not both")),
+    (["predict", "nowhere", "-", "--text-column", "body"], ("--text-column body", "standard input")),
     (["status", "nothing"], ("nothing",)),
     (["export", "nothing", "--to", "out"], ("nothing", "cp-search status")),
     (["retrain", "nothing"], ("nothing",)),

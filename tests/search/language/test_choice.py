@@ -54,3 +54,10 @@ def test_an_unknown_language_is_the_user_s_error(cp_search: CommandLine) -> None
     refused = cp_search("--lang", "xx", "status", "x")
     assert refused.returncode == 2
     assert refused.stderr == "--lang xx: there are en, zh-TW\n"
+
+
+@pytest.mark.parametrize("tag", ["zh-TW", "zh_tw", "ZH-TW"])
+def test_a_language_is_found_in_any_spelling_of_its_tag(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "en")
+    choose(["--lang", tag])
+    assert current() == "zh-TW"

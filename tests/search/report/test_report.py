@@ -14,13 +14,14 @@ from optuna.trial import TrialState
 
 from search.catalog import locate_study
 from search.cli.report import ReportFlags, report
+from search.language import LANGUAGES
 from search.report.compose import compose
 from search.report.facts import StudyFacts
 from search.report.gather import gather
 from search.report.html import render_html
 from search.report.markdown import render_markdown
 from search.report.page import Code
-from search.report.words import LANGUAGES, words_in
+from search.report.words import words_in
 from tests.conftest import CommandLine
 from tests.search.report.studies import HOSTILE, bare_study, comparison, whole_study
 from trainer import Interval, UserError, load_config

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from search.report.words import LANGUAGES, Words, table, words_in
+from search.language import LANGUAGES
+from search.report.words import Words, table
 from tests.conftest import ROOT
-from trainer import UserError
 
 _LISTED = re.compile(r"headings = \(([^)]*)\)")
 CODE = sorted((ROOT / "search" / "report").rglob("*.py"))
@@ -67,16 +67,6 @@ def test_chinese_texts_are_chinese_and_in_the_wording_of_taiwan() -> None:
     allowed = {"between", "list.comma", "interval.value", "config.file", "page.about", "stat.ahead_span"}
     assert {key for key in latin_only if not key.startswith("heading.")} <= allowed
     assert {table("zh-TW")[key] for key in latin_only if key.startswith("heading.")} == {"Macro-F1", "F1"}
-
-
-@pytest.mark.parametrize("tag", ["zh-TW", "zh_tw", "ZH-TW"])
-def test_a_language_is_found_in_any_spelling_of_its_tag(tag: str) -> None:
-    assert words_in(tag).language == "zh-TW"
-
-
-def test_an_unknown_language_is_one_line_that_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"--lang fr: there are en, zh-TW"):
-        words_in("fr")
 
 
 @pytest.mark.parametrize(

@@ -263,11 +263,36 @@ def test_no_file_at_all_is_the_user_s_error(tmp_path: Path) -> None:
         report_on(tmp_path, {})
 
 
-def test_a_file_that_is_not_json_is_named_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"text": "甲", "labels": 0}\n{"text": \n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"rows\.jsonl:2: not JSON"):
-        check_data(CheckRequest({"train": path}, load_config().config))
+def check_text(path: Path, text: str) -> DataReport:
+    path.write_text(text, encoding="utf-8")
+    return check_data(CheckRequest({"train": path}, load_config().config))
+
+
+def test_every_line_that_is_not_json_is_named_and_the_others_are_checked(tmp_path: Path) -> None:
+    good, path = '{"text": "甲", "labels": 0}\n', tmp_path / "rows.jsonl"
+    report = check_text(path, good + '{"text": \n' + good.replace("甲", "乙") + '{"text": "丙"')
+    finding = found(report, "not_json")
+    assert finding.places == (f"{path}:2", f"{path}:4")
+    assert finding.count == 2
+    assert "2 line(s) that are not JSON; the first: not JSON (Expecting value)" in finding.message
+    assert (report.ok, report.files[0].rows) == (False, 4)
+
+
+def test_of_very_many_bad_lines_the_first_are_named_and_all_are_counted(tmp_path: Path) -> None:
+    good, path = '{"text": "甲", "labels": 0}\n', tmp_path / "rows.jsonl"
+    finding = found(check_text(path, good + "{\n" * 1000), "not_json")
+    assert finding.count == 1000
+    assert len(finding.places) == 20
+
+
+def test_a_file_of_which_no_line_is_json_is_something_else(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rows\.jsonl:1: not JSON .*expected one JSON object on each line"):
+        check_text(tmp_path / "rows.jsonl", "text,labels\n甲,0\n")
+
+
+def test_a_broken_array_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rows\.json:2: not JSON"):
+        check_text(tmp_path / "rows.json", '[{"text": "甲", "labels": 0},\n{"text": ]')
 
 
 @pytest.mark.cold
