@@ -35,6 +35,8 @@ HEAD = 14
 COMMAND = ["run", "quickstart"]
 #: `Study quickstart: 2 complete, ...`
 COUNTS = re.compile("quickstart[:：]")
+#: rich counts characters for the length of a text; a Chinese one is twice as wide
+SQUEEZED = re.compile(r' textLength="[\d.]+"(?=[^>]*>[^<]*[\u2e80-\uffef])')
 LEFT_OUT = {"en": "⋮ ({} lines left out here)", "zh-TW": "⋮（此處省略 {} 行）"}
 #: an escape sequence: cursor up, line erased, colours, anything else
 ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07]*\x07|\r|\n")
@@ -161,7 +163,8 @@ def draw_terminal(written: str, path: Path, *, language: str) -> None:
         console.print(Text(f"$ {typed(language)}", style="bold"))
         for line in shortened(screen(written), language=language):
             console.print(line, highlight=False)
-        console.save_svg(str(path), title="cp-search", theme=MONOKAI, code_format=SVG, unique_id="run")
+        drawn = console.export_svg(title="cp-search", theme=MONOKAI, code_format=SVG, unique_id="run")
+    path.write_text(SQUEEZED.sub("", drawn), encoding="utf-8")
 
 
 def photograph(home: Path, path: Path, *, language: str) -> None:

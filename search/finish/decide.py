@@ -64,7 +64,8 @@ def decide(recipe: Recipe, *, run: Path, name: str, wanted: bool, place: FinishP
 
 def lines(rule: Rule | None) -> list[str]:
     """What a person should know of it."""
-    return [] if rule is None else [f"Rule of {task.task}: {task.reason}" for task in rule.tasks]
+    tasks = [] if rule is None else rule.tasks
+    return [f"Rule of {task.task}: {reason}" for task in tasks for reason in task.reason.split("; ")]
 
 
 def _key(config: Config) -> str:

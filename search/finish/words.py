@@ -33,19 +33,25 @@ def closing_lines(final: Final) -> list[str]:
         *_rule(final),
         *_ensemble(final),
         *_export(final),
-        *(f"Note        {note}" for note in final.notes),
+        *(labelled("Note", note) for note in final.notes),
     ]
 
 
+def labelled(name: str, text: str) -> str:
+    """A line in two columns."""
+    return f"{name:<11} {text}"
+
+
 def candidate_line(candidate: Candidate) -> str:
-    """`trial 3: 0.8123 ± 0.0041 over 3 seeds (0.8011 to 0.8235), search 0.8250, 40 s a run`."""
+    """`trial 3: 0.8123 ± 0.0041 (0.8011 to 0.8235) over 3 fresh seeds; the search saw 0.8250; 40 s a run`."""
     if candidate.mean is None:
         return f"trial {candidate.trial}: no run completed"
     scatter = "" if candidate.deviation is None else f" ± {candidate.deviation:.4f}"
     count = sum(run.value is not None for run in candidate.runs)
     ends = _ends(candidate.mean)
     tied = ", tied with the first" if candidate.tied else ""
-    value = f"{candidate.mean.value:.4f}{scatter} over {count} fresh seed{'' if count == 1 else 's'}{ends}"
+    mean = f"{candidate.mean.value:.4f}{scatter}{ends}"
+    value = f"{mean} over one fresh seed" if count == 1 else f"{mean} over {count} fresh seeds"
     return (
         f"trial {candidate.trial}: {value}; the search saw {candidate.search_value:.4f}; "
         f"{candidate.seconds:.0f} s a run{tied}"
@@ -56,33 +62,37 @@ def _confirmed(found: Confirmation | None) -> Iterator[str]:
     if found is None:
         return
     for candidate in found.candidates:
-        yield _line("Confirmed", candidate_line(candidate))
+        yield labelled("Confirmed", candidate_line(candidate))
     if found.luck is not None:
-        yield _line("Luck", f"{found.luck:+.4f}: the search's best value minus its mean over fresh seeds")
+        yield labelled("Luck", f"{found.luck:+.4f}: the search's best value minus its mean over fresh seeds")
     if found.cheaper is not None:
-        yield _line("Cheaper", f"trial {found.cheaper} is tied and needs less: {found.cheaper_reason}")
+        yield labelled("Cheaper", f"trial {found.cheaper} is tied and needs less: {found.cheaper_reason}")
     if any(candidate.tied for candidate in found.candidates):
-        yield _line("", found.tie_rule)
+        yield labelled("", found.tie_rule)
 
 
 def _scores(final: Final) -> Iterator[str]:
     if final.template:
         how = f"with the template {final.template} on the rows of {final.retrained_on}"
-        yield _line("Retrained", f"trial {final.trial}, {how}")
+        yield labelled("Retrained", f"trial {final.trial}, {how}")
     if final.eval_f1_macro is not None:
-        yield _line("Validation", f"f1_macro {final.eval_f1_macro:.4f}  (the epoch was chosen on these rows)")
+        yield labelled(
+            "Validation", f"f1_macro {final.eval_f1_macro:.4f}  (the epoch was chosen on these rows)"
+        )
     if final.evaluation is None:
         return
     rows = f"{final.evaluation.rows} rows nothing was chosen on; 95% by {final.evaluation.f1_macro.method}"
-    yield _line("Test", f"f1_macro {final.evaluation.f1_macro}  ({rows})")
+    yield labelled("Test", f"f1_macro {final.evaluation.f1_macro}")
+    yield labelled("", rows)
     for task in final.evaluation.tasks:
         if len(final.evaluation.tasks) > 1:
-            yield _line("", f"{task.name} f1_macro {task.f1_macro}")
+            yield labelled("", f"{task.name} f1_macro {task.f1_macro}")
     if final.comparison is not None:
         strength = ", ".join(f"C={value:g}" for value in dict.fromkeys(final.comparison.strength.values()))
         note = f"{final.comparison.name}; {strength}, chosen on {final.comparison.chosen_on}"
-        yield _line("Baseline", f"f1_macro {final.comparison.assessment.f1_macro}  ({note})")
-        yield _line("Difference", f"{final.comparison.difference}, paired on the same rows")
+        yield labelled("Baseline", f"f1_macro {final.comparison.assessment.f1_macro}")
+        yield labelled("", note)
+        yield labelled("Difference", f"{final.comparison.difference}, paired on the same rows")
 
 
 def _accused(ours: Assessment | None, theirs: Comparison | None) -> Iterator[str]:
@@ -96,18 +106,20 @@ def _accused(ours: Assessment | None, theirs: Comparison | None) -> Iterator[str
             continue
         other = beside.get(_name(found))
         against = f"; the baseline {other.flagged.value:.1%}" if other else ""
-        what = f"{found.column} = {found.value}: {accused.value:.1%} of {found.rows} rows falsely accused"
-        yield _line("Slice", f"{what} ({accused.low:.1%} to {accused.high:.1%}){against}")
+        share, span = f"{accused.value:.1%}", f"({accused.low:.1%} to {accused.high:.1%})"
+        where = f"{found.column} = {found.value}"
+        yield labelled("Slice", f"{where}: {share} of {found.rows} rows falsely accused {span}{against}")
 
 
 def _rule(final: Final) -> Iterator[str]:
     for task in final.rule.tasks if final.rule else []:
-        yield _line("Rule", f"{task.task}: {task.reason}")
+        yield labelled("Rule", f"of {task.task}")
+        yield from (labelled("", reason) for reason in task.reason.split("; "))
 
 
 def _ensemble(final: Final) -> Iterator[str]:
     if final.ensemble is not None:
-        yield _line("Ensemble", f"{len(final.ensemble.members)} members {final.ensemble.reason}")
+        yield labelled("Ensemble", f"{len(final.ensemble.members)} members {final.ensemble.reason}")
 
 
 def _export(final: Final) -> Iterator[str]:
@@ -115,13 +127,13 @@ def _export(final: Final) -> Iterator[str]:
         return
     alone = final.ensemble is None or not final.ensemble.kept
     how = "loads with plain transformers" if alone else "an ensemble"
-    yield _line("Model", f"{final.model_dir}  ({how})")
+    yield labelled("Model", f"{final.model_dir}  ({how})")
     if final.export is not None and final.export.reloaded_f1_macro is not None:
         value, rows = final.export.reloaded_f1_macro, final.export.reloaded_rows
         ties = final.export.reloaded_differing
         but = f", {ties} near-ties aside" if ties else ""
-        yield _line("", f"loaded in a fresh process it gives the same on {rows} rows{but}: {value:.4f}")
-    yield _line("Experiment", final.experiment_dir)
+        yield labelled("", f"loaded in a fresh process it gives the same on {rows} rows{but}: {value:.4f}")
+    yield labelled("Experiment", final.experiment_dir)
 
 
 def _sure(ahead: Interval) -> str:
@@ -137,7 +149,3 @@ def _ends(found: Interval) -> str:
 
 def _name(found: Slice) -> tuple[str, str, str]:
     return found.column, found.value, found.task
-
-
-def _line(name: str, text: str) -> str:
-    return f"{name:<11} {text}"

@@ -12,12 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unicodedata import east_asian_width
 
 from search.language.choice import ENGLISH, current
 
 _FIELD = re.compile(r"\{(\w+)(\*?)\}")
 #: what a user's error begins with: file, line and column, or the flag
 _PLACE = re.compile(r"(?P<place>(?:\S+:\d+:\d+|--set \S+): )(?P<rest>.*)")
+
+
+#: a name in a column of its own, or nothing there, and what is said beside it
+_COLUMNS = re.compile(r"(?P<name>[A-Z][a-z]*)?(?P<gap> {2,})(?P<text>\S.*)")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class Catalogue:
         """`line` in the catalogue's language; as it is where no message fits."""
         if line in self._whole:
             return self._whole[line]
+        columns = _COLUMNS.fullmatch(line)
+        if columns and (columns["name"] is None or columns["name"] in self._whole):
+            name = self._whole.get(columns["name"] or "", "")
+            return padded(name, to=columns.start("text")) + self.line(columns["text"])
         for template in self._templates:
             found = template.english.fullmatch(line)
             if found:
@@ -91,6 +100,12 @@ def messages(language: str) -> dict[str, str]:
     path = Path(__file__).with_name(f"{language}.yaml")
     found: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
+
+
+def padded(text: str, *, to: int) -> str:
+    """`text` with spaces up to a column of the terminal, where a Chinese character takes two."""
+    taken = sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+    return text + " " * max(1 if text else 0, to - taken)
 
 
 def _template(english: str, other: str) -> Template:

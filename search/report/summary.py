@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from search.finish.final import Final
-from search.finish.words import closing_lines, verdict
+from search.finish.words import closing_lines, labelled, verdict
+from search.language import translated
 from search.storage import masked
 from search.study import StudyHandle, best_trial
 from search.values import values_line
@@ -40,7 +41,7 @@ class StudyReport:
         return [first, *lines] if first else lines
 
     def _best_lines(self) -> list[str]:
-        counts = ", ".join(f"{count} {state}" for state, count in self.trials.items())
+        counts = ", ".join(f"{count} {translated(state)}" for state, count in self.trials.items())
         lines = [f"Study {self.study}: {counts}; {self.seconds:.0f} s in this run"]
         if self.best is None:
             return [*lines, "No trial completed, so there is nothing to retrain or export."]
@@ -57,7 +58,7 @@ class StudyReport:
         return closing_lines(final)
 
     def _next_lines(self) -> list[str]:
-        lines = [f"Study       {masked(self.storage)}", f"Trials      {self.directory}", "Next:"]
+        lines = [labelled("Study", masked(self.storage)), labelled("Trials", self.directory), "Next:"]
         if self.final is not None and self.final.model_dir is not None:
             lines.append(f'  cp-search predict {self.final.model_dir} "你的文字"')
         return [*lines, f"  cp-search report {self.study}", "  cp-search dashboard"]

@@ -35,6 +35,14 @@ def test_a_starred_field_is_translated_too() -> None:
     assert catalogue.line("Ended") == "結束"
 
 
+def test_names_in_a_column_are_said_and_stay_a_column() -> None:
+    catalogue = Catalogue({"Test": "測試", "score {value}": "分數 {value}", "{a} of {b}": "{b} 之 {a}"})
+    assert catalogue.line("Test        score 0.8") == "測試        分數 0.8"
+    assert catalogue.line("            score 0.8") == "            分數 0.8"
+    assert catalogue.line("Luck        score 0.8") == "Luck        score 0.8"
+    assert catalogue.line("Test        one of two") == "測試        two 之 one"
+
+
 def test_the_place_of_an_error_stays_in_front() -> None:
     catalogue = Catalogue({"unknown key {key}": "未知的鍵 {key}"})
     assert catalogue.line("my.yaml:4:3: unknown key a.b") == "my.yaml:4:3: 未知的鍵 a.b"
