@@ -35,7 +35,8 @@ class Verdict:
     """What a study is told of a trial.
 
     cause: one word (or "same as trial 3") why it is not simply complete. error: one line. planned: the
-    verdict is the plan's; nothing was started. attempts: how often the trial was started.
+    verdict is the plan's; nothing was started. attempts: how often the trial was started. measures: what
+    was done so that it fits; halvings: every time memory ran out and a step was done again smaller.
     """
 
     state: TrialState
@@ -47,6 +48,8 @@ class Verdict:
     peak_bytes: int | None = None
     planned: bool = False
     attempts: int = 1
+    measures: tuple[str, ...] = ()
+    halvings: tuple[str, ...] = ()
     constraints: dict[str, float] = field(default_factory=dict)
     intermediate: dict[int, float] = field(default_factory=dict)
 
@@ -60,10 +63,13 @@ class Verdict:
         for name, peak in (("predicted_gib", self.predicted_bytes), ("peak_gib", self.peak_bytes)):
             if peak is not None:
                 found[name] = round(peak / GIB, 3)
+        for name, lines in (("measures", self.measures), ("oom_events", self.halvings)):
+            if lines:
+                found[name] = _short("; ".join(lines))
         if self.planned:
             found[PLANNED] = True
         if self.error and self.state == TrialState.FAIL:
-            found["error"] = self.error[:_SHORT]
+            found["error"] = _short(self.error)
         return found
 
 
@@ -134,8 +140,18 @@ def _told(
         seconds=outcome.seconds,
         predicted_bytes=outcome.predicted_peak_bytes,
         peak_bytes=outcome.measured_peak_bytes,
+        measures=tuple(outcome.measures),
+        halvings=tuple(map(_halving, outcome.oom_events)),
         constraints=constraints,
     )
+
+
+def _halving(event: Mapping[str, Any]) -> str:
+    return f"{event['where']}: {event['from_tokens']} to {event['to_tokens']} tokens"
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _SHORT else f"{line[: _SHORT - 1]}…"
 
 
 def _constraints(outcome: Outcome) -> dict[str, float]:
@@ -147,9 +163,9 @@ def _constraints(outcome: Outcome) -> dict[str, float]:
 
 
 def _over(outcome: Outcome) -> dict[str, float]:
-    """GiB over the limit; the least there is when the run could not say how much it wanted."""
+    """GiB over the limit; a byte of it when the run could not say how much it wanted."""
     over = (outcome.needed_bytes or 0) - (outcome.limit_bytes or 0)
-    return {MEMORY: max(over, 2**20) / GIB, FINITE: 0.0}
+    return {MEMORY: max(over, 1) / GIB, FINITE: 0.0}
 
 
 def _diverged(outcome: Outcome) -> dict[str, float]:

@@ -71,6 +71,7 @@ class Assembly:
             experiment=self.experiment,
             callbacks=self.ready.callbacks,
             predicted_bytes=self.layout.predicted_bytes,
+            measures=self.layout.notes,
         )
 
     def tokenised(self, rows: Rows) -> Split:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -83,9 +83,9 @@ class Experiment:
         """What the run said."""
         return self.directory / "run.log"
 
-    def loggers(self, *, from_step: int) -> AbstractContextManager[Loggers]:
+    def loggers(self, *, from_step: int, measures: Sequence[str] = ()) -> AbstractContextManager[Loggers]:
         """What `callbacks.loggers` names, open inside; imports their packages on use."""
-        return open_loggers(LoggedRun(self.config, self.directory, from_step))
+        return open_loggers(LoggedRun(self.config, self.directory, from_step, measures))
 
 
 def new_directory(config: Config, *, now: datetime) -> Path:

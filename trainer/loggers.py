@@ -35,15 +35,16 @@ class Logger(Protocol):
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """The run that is logged. from_step: where it goes on; 0: it is new."""
+    """The run that is logged. from_step: where it goes on; 0: it is new. measures: for it to fit its card."""
 
     config: Config
     directory: Path
     from_step: int
+    measures: Sequence[str] = ()
 
 
 class TensorBoardLogger:
-    """Scalars in tensorboard/ or callbacks.tensorboard_log_dir.
+    """Scalars in tensorboard/ or callbacks.tensorboard_log_dir, and the measures taken as a text.
 
     What an interrupted run wrote there at `from_step` and later is not shown twice.
     """
@@ -53,6 +54,8 @@ class TensorBoardLogger:
 
         directory = run.config.callbacks.tensorboard_log_dir or str(run.directory / "tensorboard")
         self._writer = SummaryWriter(log_dir=directory, purge_step=run.from_step or None)
+        if run.measures:
+            self._writer.add_text("memory/measures", "\n\n".join(run.measures), run.from_step)
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
         """One scalar for each."""

@@ -114,7 +114,8 @@ class Loop:
         self._hook("on_train_begin")
         if self.config.training.auto_batch_size and self.progress.step == 0:
             self.guarded.verify()
-        with self.parts.experiment.loggers(from_step=self.progress.step) as loggers:
+        logged = self.parts.experiment.loggers(from_step=self.progress.step, measures=self.parts.measures)
+        with logged as loggers:
             ended = self._epochs(loggers)
         self.note_progress()
         self._hook("on_train_end", status=ended)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a loop works with; `run` puts it together. predicted_bytes: the planned peak."""
+    """What a loop works with; `run` puts it together. predicted_bytes: the planned peak; measures: for it."""
 
     config: Config
     tasks: Sequence[Task]
@@ -31,3 +31,4 @@ class Parts:
     experiment: Experiment
     callbacks: Sequence[object]
     predicted_bytes: int | None = None
+    measures: Sequence[str] = ()

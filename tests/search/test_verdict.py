@@ -91,3 +91,21 @@ def test_an_outcome_survives_json_and_keys_of_a_newer_version_do_not_hurt() -> N
     assert as_outcome({"status": "completed"}) is None
     assert as_outcome({"status": "splendid", "directory": "d"}) is None
     assert as_outcome(None) is None
+
+
+def test_measures_and_halvings_are_kept_in_a_line_each_that_is_short_enough_for_a_column() -> None:
+    events = [{"where": f"step {n}", "from_tokens": 64 // n, "to_tokens": 32 // n} for n in (1, 2)]
+    kept = judge(Outcome("completed", "d", measures=["fp16 off -> on"], oom_events=events)).attributes()
+    assert kept["measures"] == "fp16 off -> on"
+    assert kept["oom_events"] == "step 1: 64 to 32 tokens; step 2: 32 to 16 tokens"
+    many = judge(Outcome("completed", "d", oom_events=events * 20)).attributes()["oom_events"]
+    assert (len(many), many[-1]) == (120, "…")
+    assert "measures" not in judge(Outcome("completed", "d")).attributes()
+
+
+def test_a_card_passed_by_bytes_is_violated_less_than_one_passed_by_more() -> None:
+    over = [
+        judge(Outcome("oom", "d", needed_bytes=4 * GIB + passed, limit_bytes=4 * GIB)).constraints[MEMORY]
+        for passed in (0, 1, 2**10, 2**20)
+    ]
+    assert over == [1 / GIB, 1 / GIB, 2**10 / GIB, 2**20 / GIB]

@@ -13,6 +13,7 @@ import pytest
 from tests.trainer.runs import Watcher, make_config, metrics_of
 from trainer.errors import ConfigError
 from trainer.loggers import require_loggers
+from trainer.memory.card import CardSpec
 from trainer.runner import run
 
 
@@ -84,6 +85,20 @@ def test_wandb_writes_an_offline_run(tmp_path: Path) -> None:
             if "eval_loss" in (item.key, *item.nested_key):
                 losses.append(json.loads(item.value_json))
     assert losses == pytest.approx([row["eval_loss"] for row in metrics_of(home)])
+
+
+def test_tensorboard_shows_what_memory_was_planned_and_taken_and_what_made_it_fit(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    card = CardSpec("small", 2**30, virtual=True)  # small enough for the rules of small cards
+    outcome = run(make_config(tmp_path, training__num_epochs=1), directory=tmp_path / "run", card=card)
+    shown = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    peaks = {name: shown.Scalars(f"memory/{name}_peak_gib")[-1].value for name in ("predicted", "measured")}
+    assert peaks["predicted"] == pytest.approx((outcome.predicted_peak_bytes or 0) / 2**30)
+    assert peaks["measured"] == pytest.approx((outcome.measured_peak_bytes or 0) / 2**30)
+    assert shown.Scalars("memory/oom_halvings")[-1].value == 0
+    (measures,) = shown.Tensors("memory/measures/text_summary")
+    assert measures.tensor_proto.string_val[0].decode().split("\n\n") == outcome.measures != []
 
 
 def test_no_logger_is_a_choice_too(tmp_path: Path) -> None:
