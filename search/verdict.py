@@ -140,10 +140,15 @@ def _told(
         seconds=outcome.seconds,
         predicted_bytes=outcome.predicted_peak_bytes,
         peak_bytes=outcome.measured_peak_bytes,
-        measures=tuple(outcome.measures),
+        measures=tuple(map(_without_reason, outcome.measures)),
         halvings=tuple(map(_halving, outcome.oom_events)),
         constraints=constraints,
     )
+
+
+def _without_reason(measure: str) -> str:
+    """`fp16 off -> on` of `fp16 off -> on (a card of 4.00 GiB)`."""
+    return measure.partition(" (")[0] if measure.endswith(")") else measure
 
 
 def _halving(event: Mapping[str, Any]) -> str:

@@ -93,10 +93,13 @@ def test_an_outcome_survives_json_and_keys_of_a_newer_version_do_not_hurt() -> N
     assert as_outcome(None) is None
 
 
+MEASURES = ["fp16 off -> on (a card of 4.00 GiB)", "smaller micro-batches from step 1"]
+
+
 def test_measures_and_halvings_are_kept_in_a_line_each_that_is_short_enough_for_a_column() -> None:
     events = [{"where": f"step {n}", "from_tokens": 64 // n, "to_tokens": 32 // n} for n in (1, 2)]
-    kept = judge(Outcome("completed", "d", measures=["fp16 off -> on"], oom_events=events)).attributes()
-    assert kept["measures"] == "fp16 off -> on"
+    kept = judge(Outcome("completed", "d", measures=MEASURES, oom_events=events)).attributes()
+    assert kept["measures"] == "fp16 off -> on; smaller micro-batches from step 1"
     assert kept["oom_events"] == "step 1: 64 to 32 tokens; step 2: 32 to 16 tokens"
     many = judge(Outcome("completed", "d", oom_events=events * 20)).attributes()["oom_events"]
     assert (len(many), many[-1]) == (120, "…")

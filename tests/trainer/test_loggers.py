@@ -88,11 +88,10 @@ def test_wandb_writes_an_offline_run(tmp_path: Path) -> None:
 
 
 def test_tensorboard_shows_what_memory_was_planned_and_taken_and_what_made_it_fit(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    events = import_module("tensorboard.backend.event_processing.event_accumulator")
     card = CardSpec("small", 2**30, virtual=True)  # small enough for the rules of small cards
     outcome = run(make_config(tmp_path, training__num_epochs=1), directory=tmp_path / "run", card=card)
-    shown = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    shown = events.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     peaks = {name: shown.Scalars(f"memory/{name}_peak_gib")[-1].value for name in ("predicted", "measured")}
     assert peaks["predicted"] == pytest.approx((outcome.predicted_peak_bytes or 0) / 2**30)
     assert peaks["measured"] == pytest.approx((outcome.measured_peak_bytes or 0) / 2**30)
