@@ -11,7 +11,15 @@ from trainer.data.splits import cache_directory
 from trainer.errors import Unplannable
 from trainer.memory.arithmetic import require_arithmetic
 from trainer.memory.calibration import WARN_RATIO, Calibration, calibration_key
-from trainer.memory.fitting import Fitting, Shape, fit, largest_micro_batch, small_card_rules
+from trainer.memory.fitting import (
+    Fitting,
+    Shape,
+    fit,
+    largest_rung,
+    measures_between,
+    on_rung,
+    small_card_rules,
+)
 from trainer.memory.plan import Planner
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.request import encoder_json
@@ -93,8 +101,8 @@ def _planned(config: Config, notes: tuple[str, ...], *, shape: Shape, spec: Card
     plans = plans_directory(config)
     planner = Planner(PlanCache(plans))
     if config.training.auto_batch_size:
-        config, note = _largest(config, shape, spec, planner)
-        notes = (*notes, note)
+        config, more = _largest(config, shape, spec, planner)
+        notes = (*notes, *more)
     precision = "fp32" if spec.virtual else config.precision
     key = calibration_key(device="virtual" if spec.virtual else "cuda", card=spec.name, precision=precision)
     calibration = Calibration(plans / "calibration.json")
@@ -125,13 +133,17 @@ def plans_directory(config: Config) -> Path:
     return cache_directory(config) / "plans"
 
 
-def _largest(config: Config, shape: Shape, spec: CardSpec, planner: Planner) -> tuple[Config, str]:
-    micro = largest_micro_batch(config, shape=shape, spec=spec, planner=planner)
-    training = config.training.model_copy(
-        update={"batch_size": micro, "effective_batch_size": config.effective_batch_size}
+def _largest(
+    config: Config, shape: Shape, spec: CardSpec, planner: Planner
+) -> tuple[Config, tuple[str, ...]]:
+    rung = largest_rung(config, shape=shape, spec=spec, planner=planner)
+    said = f"auto_batch_size: micro-batches of {rung.micro_batch} are the largest that the plan allows"
+    found = on_rung(config, rung)
+    optimization = config.optimization
+    as_asked = replace(
+        rung, checkpointing=optimization.gradient_checkpointing, offload=optimization.cpu_offload
     )
-    found = config.model_copy(update={"training": training})
-    return found, f"auto_batch_size: micro-batches of {micro} are the largest that the plan allows"
+    return found, (said, *measures_between(on_rung(config, as_asked), found))
 
 
 def spec_of(wanted: CardSpec | None, present: CardSpec | None) -> CardSpec | None:

@@ -8,7 +8,7 @@ that ladder whose plan fits is taken. See docs/decisions/0009.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from trainer.config.schema import Checkpointing, Config
@@ -115,11 +115,24 @@ def fit(
     return next((fitting for fitting in found if fitting.verdict == "fits"), last)
 
 
-def largest_micro_batch(config: Config, *, shape: Shape, spec: CardSpec, planner: Planner) -> int:
-    """The largest micro-batch, up to the effective batch, whose plan fits; 1 where none does.
+def largest_rung(config: Config, *, shape: Shape, spec: CardSpec, planner: Planner) -> Rung:
+    """The largest micro-batch, up to the effective batch, whose plan fits.
 
-    The effective batch whole is asked first: without accumulation no gradients wait during forward.
+    As asked if it fills the card so, else with the first measures with which it does; where none does, with
+    all of them (and of 1 where not even that fits).
     """
+    full = min(config.effective_batch_size, _filling(config))
+    for checkpointing, offload in _ways(config, checkpointable=shape.checkpointable):
+        rung = Rung(1, checkpointing, offload)
+        most = _largest(on_rung(config, rung), shape=shape, spec=spec, planner=planner)
+        rung = replace(rung, micro_batch=max(1, most))
+        if most >= full:
+            break
+    return rung
+
+
+def _largest(config: Config, *, shape: Shape, spec: CardSpec, planner: Planner) -> int:
+    """0: none fits. The effective batch whole is asked first: alone, no gradients wait during forward."""
     effective = config.effective_batch_size
 
     def request(micro: int) -> PlanRequest:
@@ -130,15 +143,37 @@ def largest_micro_batch(config: Config, *, shape: Shape, spec: CardSpec, planner
 
     if planner.plan(request(effective)).fits(spec):
         return effective
-    return max(1, planner.largest_rows(request(1), card=spec, most=effective - 1))
+    return planner.largest_rows(request(1), card=spec, most=effective - 1)
+
+
+def on_rung(config: Config, rung: Rung) -> Config:
+    """`config` on `rung`, with the effective batch it had."""
+    return _with(
+        config,
+        training={"batch_size": rung.micro_batch, "effective_batch_size": config.effective_batch_size},
+        optimization={"gradient_checkpointing": rung.checkpointing, "cpu_offload": rung.offload},
+    )
 
 
 def ladder(config: Config, *, checkpointable: bool = True) -> Iterator[Rung]:
     """Rungs from the configuration as asked down to the least memory; none of them twice."""
     asked = config.micro_batch_size
-    full = max(1, min(asked, FULL_TOKENS // config.model.max_sequence_length))
+    full = min(asked, _filling(config))
     filled = [micro for micro in _halves(asked) if micro >= full]
     small = [micro for micro in _halves(asked) if micro < full]
+    ways = _ways(config, checkpointable=checkpointable)
+    for checkpointing, offload in ways:
+        yield from (Rung(micro, checkpointing, offload) for micro in filled)
+    yield from (Rung(micro, *ways[-1]) for micro in small)
+
+
+def _filling(config: Config) -> int:
+    """The smallest micro-batch that fills a card."""
+    return max(1, FULL_TOKENS // config.model.max_sequence_length)
+
+
+def _ways(config: Config, *, checkpointable: bool) -> list[tuple[Checkpointing, bool]]:
+    """Checkpointing and offload in order of cost, from what was asked; none of them twice."""
     checkpointed = config.optimization.gradient_checkpointing
     offloaded = config.optimization.cpu_offload
     most: Checkpointing = True if checkpointable else checkpointed
@@ -148,10 +183,7 @@ def ladder(config: Config, *, checkpointable: bool = True) -> Iterator[Rung]:
     ways.append((most, offloaded))
     if config.optimization.optimizer != "AdamW8bit":  # its small state stays on the card
         ways.append((most, True))
-    ways = list(dict.fromkeys(ways))
-    for checkpointing, offload in ways:
-        yield from (Rung(micro, checkpointing, offload) for micro in filled)
-    yield from (Rung(micro, *ways[-1]) for micro in small)
+    return list(dict.fromkeys(ways))
 
 
 @dataclass(frozen=True)
@@ -166,7 +198,7 @@ class _Question:
 
 def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
     spec, shape, factor = question.spec, question.shape, question.calibration
-    applied = _applied(config, rung)
+    applied = on_rung(config, rung)
     request = request_of(applied, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
     plan = question.planner.plan(on_card(request, spec))
     # A virtual card counts tensors and nothing else, so its plan needs no margin.
@@ -183,17 +215,13 @@ def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
         needed_bytes=needed,
         limit_bytes=limit,
         verdict="fits" if needed <= limit else "tight" if floor <= limit else "no",
-        measures=tuple(_changes(config, applied, why="to fit the card")),
+        measures=measures_between(config, applied),
     )
 
 
-def _applied(config: Config, rung: Rung) -> Config:
-    """`config` on `rung`, with the effective batch it had."""
-    return _with(
-        config,
-        training={"batch_size": rung.micro_batch, "effective_batch_size": config.effective_batch_size},
-        optimization={"gradient_checkpointing": rung.checkpointing, "cpu_offload": rung.offload},
-    )
+def measures_between(asked: Config, applied: Config) -> tuple[str, ...]:
+    """What was changed to make a configuration fit, a line each."""
+    return tuple(_changes(asked, applied, why="to fit the card"))
 
 
 def _halves(number: int) -> list[int]:

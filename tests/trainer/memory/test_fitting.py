@@ -18,7 +18,7 @@ from trainer.data.tasks import Task
 from trainer.layout import laid_out
 from trainer.loss import MultiTaskLoss
 from trainer.memory.card import CardSpec, parse_card
-from trainer.memory.fitting import Rung, Shape, fit, ladder, largest_micro_batch, small_card_rules
+from trainer.memory.fitting import Rung, Shape, fit, ladder, largest_rung, small_card_rules
 from trainer.memory.plan import Planner
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.rehearsal import random_model
@@ -142,8 +142,41 @@ def test_a_calibrated_plan_takes_a_lower_rung(planner: Planner) -> None:
 
 def test_the_largest_micro_batch_fits_and_one_more_does_not(planner: Planner) -> None:
     limit = peak(Rung(11, False, False), planner)
-    assert largest_micro_batch(config(), shape=SHAPE, spec=card(limit), planner=planner) == 11
-    assert largest_micro_batch(config(), shape=SHAPE, spec=card(2**40), planner=planner) == 32
+    assert largest(limit, planner) == Rung(11, False, False)
+    assert largest(2**40, planner) == Rung(32, False, False)
+
+
+def test_the_largest_micro_batch_is_found_with_measures_where_it_would_not_fill_the_card_without(
+    planner: Planner,
+) -> None:
+    """8 texts of 64 tokens fill a card."""
+    limit = peak(Rung(8, False, False), planner)
+    assert largest(limit, planner) == Rung(8, False, False)
+    found = largest(limit - 1, planner)
+    assert found.checkpointing
+    assert found.micro_batch > 8
+    assert (
+        peak(found, planner) <= limit - 1 < peak(replace(found, micro_batch=found.micro_batch + 1), planner)
+    )
+    assert largest(1, planner) == Rung(1, FULL, True)
+
+
+def test_auto_batch_size_says_the_measures_it_took(planner: Planner, tmp_path: Path) -> None:
+    asked = config()
+    training = asked.training.model_copy(update={"auto_batch_size": True})
+    data = asked.data.model_copy(update={"cache_dir": str(tmp_path)})
+    asked = asked.model_copy(update={"training": training, "data": data})
+    limit = peak(Rung(8, False, False), planner) - 1
+    layout = laid_out(asked, shape=SHAPE, spec=card(limit))
+    found = largest(limit, planner)
+    assert layout.config.micro_batch_size == found.micro_batch
+    assert layout.config.optimization.gradient_checkpointing == found.checkpointing
+    assert any(note.startswith("auto_batch_size: micro-batches of") for note in layout.notes)
+    assert any(note.startswith("gradient checkpointing off -> ") for note in layout.notes)
+
+
+def largest(limit: int, planner: Planner) -> Rung:
+    return largest_rung(config(), shape=SHAPE, spec=card(limit), planner=planner)
 
 
 @pytest.mark.parametrize(("micro", "effective", "expected"), [(32, 64, 8), (4, 32, 4), (8, 8, 4), (1, 1, 1)])
