@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from trainer.memory.card import show_size
 from trainer.sameness import Sameness
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Commentary:
         peak = self._card.peak_bytes() or 0
         if peak > CROWDED * limit:
             self._warned = True
-            self._journal.warn(f"{peak / 2**30:.2f} of {limit / 2**30:.2f} GiB of the card are in use")
+            self._journal.warn(f"{show_size(peak)} of the card's {show_size(limit)} are in use")
 
 
 def _share(live: int, limit: int) -> str:

@@ -245,7 +245,8 @@ class _Run:
                 self.journal.say(line)
         progress = self.loop.progress if self.loop else Progress()
         measures = [event["where"] for event in progress.oom_events]
-        paths = {"config": "config.yaml", "metrics": "metrics.json", "checkpoints": "checkpoints"}
+        evaluated = {"metrics": "metrics.json"} if progress.history else {}
+        paths = {"config": "config.yaml", **evaluated, "checkpoints": "checkpoints"}
         if status == "completed":
             paths["summary"] = "training_summary.json"
         if self.experiment.final_model.exists():

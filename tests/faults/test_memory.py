@@ -23,7 +23,7 @@ from search.worker import Workplace, search
 from tests.conftest import CommandLine
 from tests.search.fakes import Listener
 from tests.trainer.runs import Watcher, make_config, write_rows
-from trainer import CardSpec, Outcome, UserError
+from trainer import CardSpec, Outcome, UserError, show_size
 from trainer.loop import Loop
 from trainer.memory.virtual import VirtualCard
 from trainer.runner import run
@@ -62,6 +62,16 @@ class DropToNothing:
     def on_step_end(self, trainer: Loop, step: int, **kwargs: Any) -> None:
         if step == 2:
             leave(trainer, room=1024)
+
+
+class DropToSnug:
+    """What is left is hardly more than was needed so far."""
+
+    def on_step_end(self, trainer: Loop, step: int, **kwargs: Any) -> None:
+        card = trainer.parts.card
+        assert isinstance(card, VirtualCard)
+        if step == 3:
+            card.limit_bytes = int(1.05 * card.peak_bytes())
 
 
 class DropInEvaluation:
@@ -118,6 +128,20 @@ def test_out_of_memory_in_an_evaluation_makes_its_batches_smaller(tmp_path: Path
     outcome, _ = train(tmp_path, DropInEvaluation)
     assert outcome.status == "completed"
     assert {event["where"] for event in outcome.oom_events} == {"evaluation 1"}
+
+
+def test_past_seven_eighths_of_the_card_a_run_warns_once_with_the_sizes(tmp_path: Path) -> None:
+    outcome, watcher = train(tmp_path, DropToSnug)
+    (line,) = (line for line in watcher.lines if "in use" in line)
+    peak, limit = line.removeprefix("Warning: ").removesuffix(" are in use").split(" of the card's ")
+    assert limit == show_size(outcome.limit_bytes or 0)
+    assert 0.9 < float(peak.split()[0]) / float(limit.split()[0]) < 1
+
+
+def test_a_run_that_made_no_evaluation_names_no_metrics(tmp_path: Path) -> None:
+    outcome, _ = train(tmp_path, DropToNothing, training__batch_size=1, training__effective_batch_size=8)
+    assert "metrics" not in outcome.paths
+    assert all((tmp_path / "run" / path).exists() for path in outcome.paths.values())
 
 
 def make_study(
