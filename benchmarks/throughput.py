@@ -4,8 +4,9 @@
     python -m benchmarks.throughput --model DIR --cold DIR --budgets 384,1024,2048,4096
 
 Every contender trains the same rows in a process of its own, in turn, `--repeats` times over; a ratio
-is taken within each turn. The clock starts after the first few optimizer steps: loading and tokenising are
-not in it, and neither is evaluation. All use fused AdamW, float32, 128 tokens, the same effective batch.
+is taken within each turn. The clock runs from the first optimizer step to the last: loading and tokenising
+are not in it, and neither is evaluation. No step is left out as warm-up, since the longest texts come first
+when grouped by length. All use fused AdamW, float32, 128 tokens, the same effective batch.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 MAX_LENGTH = 128
 EFFECTIVE_BATCH = 32
 LEARNING_RATE = 1e-4
-#: the first steps are slower (allocations, caches) and are not timed
-WARMUP_STEPS = 4
 #: evaluated after each epoch by our loop, which does not go without; never timed
 VALIDATION_ROWS = 32
 
@@ -64,20 +63,23 @@ class Rate:
 
 
 class Clock:
-    """Time spent in optimizer steps after the warm-up; `skip` drops what was no training."""
+    """Time spent in optimizer steps after `begin`; `skip` drops what was no training."""
 
     def __init__(self) -> None:
-        self.steps = 0
         self._wall_s = self._cpu_s = 0.0
-        self._since = _now()
+        self._since: tuple[float, float] | None = None
+
+    def begin(self) -> None:
+        """The first optimizer step is about to begin; said again, nothing changes."""
+        self._since = self._since or _now()
 
     def step(self) -> None:
         """An optimizer step has ended."""
+        if self._since is None:
+            raise RuntimeError("a step has ended and none had begun")
         wall, cpu = _now()
-        self.steps += 1
-        if self.steps > WARMUP_STEPS:
-            self._wall_s += wall - self._since[0]
-            self._cpu_s += cpu - self._since[1]
+        self._wall_s += wall - self._since[0]
+        self._cpu_s += cpu - self._since[1]
         self._since = wall, cpu
 
     def skip(self) -> None:
@@ -85,11 +87,8 @@ class Clock:
         self._since = _now()
 
     def rate(self, examples: int) -> Rate:
-        """Examples per second; `examples`: of all steps, of which the timed ones are a share."""
-        if self.steps <= WARMUP_STEPS:
-            raise SystemExit(f"{self.steps} steps are too few to time: the first {WARMUP_STEPS} do not count")
-        timed = examples * (1 - WARMUP_STEPS / self.steps)
-        return Rate(timed / self._wall_s, timed / self._cpu_s)
+        """Examples per second; `examples`: of all steps."""
+        return Rate(examples / self._wall_s, examples / self._cpu_s)
 
 
 def _now() -> tuple[float, float]:
@@ -101,6 +100,11 @@ class Watcher(Silent):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+
+    def interrupted(self) -> bool:
+        """Asked before every optimizer step."""
+        self._clock.begin()
+        return False
 
     def progress(self, done: int, total: int, status: str) -> None:
         """Called after every optimizer step."""
@@ -142,6 +146,9 @@ def theirs(config: Config, contender: str) -> Rate:
     clock = Clock()
 
     class Ticker(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            clock.begin()
+
         def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.step()
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from trainer.model.last_layer import read_first_tokens
 from trainer.model.packed import can_pack, use_packing
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Classifier(nn.Module):
         self.packs = can_pack(self.net)
         if self.packs:
             use_packing(self.net)
+            if self.pooling != "mean":
+                read_first_tokens(self.net)
         return self.packs
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
@@ -69,14 +72,13 @@ class Classifier(nn.Module):
             output_hidden_states=self.pooling == "last4",
             pack=batch.pack,
         )
-        firsts_B = batch.pack.firsts_B
         if self.pooling == "mean":
             pooled_BD = packed_mean(outputs.last_hidden_state[0], batch.pack.lengths_B)
         elif self.pooling == "last4":
-            last4 = [hidden_1TD[0, firsts_B] for hidden_1TD in outputs.hidden_states[-4:]]
-            pooled_BD = torch.stack(last4).mean(0)
+            last4 = [hidden_1TD[0, batch.pack.firsts_B] for hidden_1TD in outputs.hidden_states[-4:-1]]
+            pooled_BD = torch.stack([*last4, outputs.last_hidden_state[0]]).mean(0)
         else:
-            pooled_BD = outputs.last_hidden_state[0, firsts_B]
+            pooled_BD = outputs.last_hidden_state[0]  # of first tokens: the last layer gives no others
         return self._head(pooled_BD.unsqueeze(1))
 
     def _positions(self, positions_T: Tensor) -> Tensor:

@@ -48,21 +48,20 @@ def packed_attention(
     if pack is None:
         attended: tuple[Tensor, None] = sdpa_attention_forward(module, *tensors, **rest)
         return attended
-    parts_PHE = [_spread(tensor.transpose(1, 2)[0], pack) for tensor in tensors[:3] if tensor is not None]
-    outputs, start = [], 0
-    for group in pack.groups:
-        end = start + group.rows * group.width
-        query, key, value = (_texts(part_PHE[start:end], group) for part_PHE in parts_PHE)
+    parts = [
+        _by_group(tensor.squeeze(0).transpose(0, 1), pack) for tensor in tensors[:3] if tensor is not None
+    ]
+    outputs = []
+    for group, query, key, value in zip(pack.groups, *parts, strict=True):
         weights_RHWW = _weights(query * rest["scaling"], key, group)
         output_RHWE = F.dropout(weights_RHWW, rest["dropout"]) @ value
         outputs.append(output_RHWE.transpose(1, 2).flatten(0, 1))
-        start = end
     return _gathered(torch.cat(outputs), pack)[None], None
 
 
-def _texts(tensor_PHE: Tensor, group: Group) -> Tensor:
-    """[rows, heads, width, width of a head] of a group's places."""
-    return tensor_PHE.reshape(group.rows, group.width, *tensor_PHE.shape[1:]).transpose(1, 2)
+def _by_group(tensor_THE: Tensor, pack: Pack) -> list[Tensor]:
+    """[rows, heads, width, width of a head] of each group."""
+    return [texts_RWHE.transpose(1, 2) for texts_RWHE in by_group(tensor_THE, pack)]
 
 
 def _weights(query: Tensor, key: Tensor, group: Group) -> Tensor:
@@ -73,9 +72,15 @@ def _weights(query: Tensor, key: Tensor, group: Group) -> Tensor:
     return scores_RHWW.softmax(-1)
 
 
-def _spread(tensor_THE: Tensor, pack: Pack) -> Tensor:
-    tensor_PHE: Tensor = _Spread.apply(tensor_THE, pack)  # type: ignore[no-untyped-call]  # torch's own
-    return tensor_PHE
+def by_group(tensor_T: Tensor, pack: Pack) -> list[Tensor]:
+    """What lies at tokens, [T, ...], as [rows, width, ...] of each group."""
+    tensor_P: Tensor = _Spread.apply(tensor_T, pack)  # type: ignore[no-untyped-call]  # torch's own
+    # Split and not sliced: the gradient of a slice is as large as the whole, once a group.
+    parts = torch.split(tensor_P, [group.rows * group.width for group in pack.groups])
+    return [
+        part.reshape(group.rows, group.width, *part.shape[1:])
+        for part, group in zip(parts, pack.groups, strict=True)
+    ]
 
 
 def _gathered(tensor_PHE: Tensor, pack: Pack) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.trainer.model.families import save_encoder
 from tests.trainer.model.test_classifier import POOLINGS, TASKS
 from trainer.config.schema import Checkpointing, ModelConfig, Pooling
 from trainer.data.batches import collate
-from trainer.data.packs import pack_rows, packs
+from trainer.data.packs import PackedBatch, pack_rows, packs
 from trainer.data.tokens import Tokens
 from trainer.loss import MultiTaskLoss
 from trainer.model.build import build_model, checkpoint_layers, load_tokenizer
@@ -77,6 +78,52 @@ def test_packing_goes_with_gradient_checkpointing(tmp_path: Path, setting: Check
     model = classifier(tmp_path / "m", "bert", "cls")
     checkpoint_layers(model.net, setting)
     compare(model)
+
+
+def one_pack() -> PackedBatch:
+    tokens, labels_NT = texts(), np.zeros((ROWS, 1), dtype=np.int64)
+    (order,) = packs(tokens.lengths(32), token_budget=10_000)
+    return pack_rows(tokens, order, labels_NT=labels_NT, max_length=32)
+
+
+def rows_of_last_feed_forward(model: Classifier) -> int:
+    """How many rows the last layer's widest product is taken over, for all of `texts` in one pack."""
+    seen: list[int] = []
+    layer = model.net.base_model.encoder.layer[-1]
+    handle = layer.intermediate.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
+    model.packed(one_pack())
+    handle.remove()
+    return seen[0]
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_last_layer_computes_no_more_than_is_read(tmp_path: Path, pooling: Pooling) -> None:
+    model = classifier(tmp_path / "m", "bert", pooling)
+    model.use_packing()
+    everything = int(texts().lengths(32).sum())
+    assert rows_of_last_feed_forward(model) == (everything if pooling == "mean" else ROWS)
+
+
+def test_a_copy_of_a_packing_model_computes_with_its_own_weights(tmp_path: Path) -> None:
+    model = classifier(tmp_path / "m", "bert", "cls").eval()
+    model.use_packing()
+    copy = deepcopy(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    batch = one_pack()
+    assert model.packed(batch).abs().max() == 0
+    assert copy.packed(batch).abs().max() > 0
+
+
+def test_attention_dropout_reaches_the_last_layer(tmp_path: Path) -> None:
+    model = classifier(tmp_path / "m", "bert", "cls")
+    model.use_packing()
+    model.net.base_model.encoder.layer[-1].attention.self.dropout.p = 0.5
+    batch = one_pack()
+    first, second = model.packed(batch), model.packed(batch)
+    assert not torch.allclose(first, second)
+    assert torch.equal(model.eval().packed(batch), model.packed(batch))
 
 
 def test_a_family_with_an_attention_of_its_own_is_not_packed(tmp_path: Path) -> None:
