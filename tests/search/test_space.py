@@ -362,7 +362,8 @@ def test_a_card_is_a_few_words_or_a_mapping(load: Load, card: str, expected: Car
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h 30m", 5400), ("1.5h", 5400)]
+    ("text", "expected"),
+    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h 30m", 5400), ("1.5h", 5400), ("1d", 86400), ("1s", 1)],
 )
 def test_a_time_is_a_number_with_its_unit(text: str, expected: float) -> None:
     assert seconds(text) == expected
@@ -393,3 +394,73 @@ def test_a_name_that_no_file_can_have_everywhere_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["x", "rtx3050", "霸凌.v2", "console", "a_b-c", "com10x"])
 def test_every_other_name_is_taken(name: str) -> None:
     assert require_file_name(name) == name
+
+
+CONFIRM = "confirm: {top_k: 2, seeds: 1}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"finish: {{{CONFIRM}, ensemble: 2}}",
+        f"finish: {{{CONFIRM}, retrain_on: train+val}}",
+        "finish: {confirm: off, retrain_on: train}",
+        "budget: {trials: 1, target: 1}",
+        "seed: 4294967295",
+    ],
+)
+def test_a_value_at_its_bound_is_taken(load: Load, line: str) -> None:
+    assert load(f"{HEAD}{line}\n{RATE}")
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (f"finish: {{{CONFIRM}, ensemble: 1}}", "ensemble"),
+        (f"finish: {{{CONFIRM}, ensemble: 3}}", "3 members, but confirm.top_k is 2"),
+        ("finish: {confirm: off, ensemble: 2}", "an ensemble is made of confirmed trials"),
+        ("finish: {confirm: off, retrain_on: train+val}", "train+val leaves no validation rows"),
+        ("finish: {confirm: {top_k: 2, seeds: 0}}", "seeds"),
+        ("budget: {trials: 3, target: 0}", "target"),
+        ("budget: {trials: 3, target: 1.5}", "target"),
+        ("seed: 4294967296", "seed"),
+    ],
+)
+def test_a_value_past_its_bound_is_refused(
+    refused: Callable[..., list[str]], line: str, complaint: str
+) -> None:
+    (found,) = refused(f"{HEAD}{line}\n{RATE}")
+    assert complaint in found
+
+
+def test_the_finish_can_be_given_another_template_and_keeps_what_the_space_sets(load: Load) -> None:
+    space = load(HEAD + "finish: {set: {training.weight_decay: 0.2}}\n" + RATE)
+    quick = space.finished_with("fast_dev")
+    assert quick.finish.template == "fast_dev"
+    assert quick.final_config({}).training.num_epochs == 3
+    assert quick.final_config({}).training.weight_decay == 0.2
+    with pytest.raises(ConfigError, match=r"no template 'fastdev'.*fast_dev"):
+        space.finished_with("fastdev")
+
+
+def test_how_the_base_trains_is_not_carried_into_the_finish(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("training: {evaluations_per_epoch: 7}\n", encoding="utf-8")
+    space = load("base: base.yaml\n" + RATE)
+    assert space.base_config().config.training.evaluations_per_epoch == 7
+    assert space.final_config({}).training.evaluations_per_epoch != 7
+
+
+def test_a_grid_begins_at_its_low_end(load: Load) -> None:
+    found = load(dimension("type: int, low: 1, high: 9, step: 3", key="training.num_epochs")).search
+    assert [value for value in range(12) if found["training.num_epochs"].takes(value)] == [1, 4, 7]
+
+
+def test_a_whole_number_without_a_step_is_whole(load: Load) -> None:
+    found = load(dimension("type: int, low: 1, high: 9", key="training.num_epochs")).search
+    assert found["training.num_epochs"].takes(2)
+    assert not found["training.num_epochs"].takes(2.5)
+
+
+def test_a_logarithmic_scale_below_zero_is_refused(refused: Callable[..., list[str]]) -> None:
+    complaints = refused(dimension("type: float, low: -1, high: 1, log: true", key="training.weight_decay"))
+    assert any("needs low above 0, not -1" in complaint for complaint in complaints)

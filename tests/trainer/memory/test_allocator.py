@@ -131,3 +131,30 @@ def test_a_history_fits_in_what_it_reserved(history: list[Change]) -> None:
     free = Allocator()
     free.replay(history)
     Allocator(limit=free.reserved_peak).replay(history)
+
+
+def test_a_small_segment_is_split_down_to_the_last_block() -> None:
+    allocator = Allocator()
+    allocator.replay([(number, 600 * 1024) for number in range(3)])
+    assert allocator.reserved == 2 * MIB
+
+
+def test_what_remains_of_a_large_block_stays_with_it_if_it_is_less_than_a_mib() -> None:
+    allocator = Allocator()
+    allocator.replay([(1, 30 * MIB), (1, -30 * MIB), (2, 29 * MIB + MIB // 2)])
+    allocator.replay([(2, -(29 * MIB + MIB // 2)), (3, 30 * MIB)])
+    assert allocator.reserved == 30 * MIB
+
+
+def test_what_fills_the_limit_exactly_fits() -> None:
+    allocator = Allocator(limit=40 * MIB)
+    allocator.replay([(1, 20 * MIB), (2, 20 * MIB)])
+    assert allocator.reserved == 40 * MIB
+
+
+def test_a_segment_that_is_partly_in_use_is_not_flushed() -> None:
+    allocator = Allocator(limit=40 * MIB)
+    allocator.replay([(1, 8 * MIB)])
+    with pytest.raises(DoesNotFit):
+        allocator.allocate(2, 22 * MIB)
+    assert allocator.reserved == 20 * MIB

@@ -41,3 +41,9 @@ def test_a_run_of_short_texts_proves_nothing_and_lowers_nothing(calibration: Cal
 def test_a_factor_is_bounded(calibration: Calibration) -> None:
     learn(calibration, 9.0)
     assert calibration.factor(KEY) == LARGEST
+
+
+def test_the_directory_of_the_file_is_made(tmp_path: Path) -> None:
+    calibration = Calibration(tmp_path / "not" / "there" / "calibration.json")
+    learn(calibration, 1.1)
+    assert calibration.path.is_file()

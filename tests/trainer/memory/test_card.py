@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from trainer.errors import UserError
-from trainer.memory.card import Card, CardSpec, known_cards, open_card, parse_card, present_card
+from trainer.memory.card import (
+    Card,
+    CardSpec,
+    known_cards,
+    open_card,
+    parse_card,
+    present_card,
+    show_size,
+    sized_card,
+)
 
 MIB = 2**20
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -52,6 +62,44 @@ def test_a_spec_survives_the_way_to_a_child_process() -> None:
 def test_every_known_card_leaves_room_for_tensors() -> None:
     for card in known_cards().values():
         assert 0 < card.context_bytes < card.total_bytes / 4, card.name
+
+
+def test_from_hopper_on_cublas_keeps_more() -> None:
+    # cuBLAS's default workspace: 8,519,680 B before compute capability 9.0, 32 MiB from there on
+    for known in known_cards().values():
+        kept = 32 * MIB if known.capability >= 9 else 8_519_680
+        assert known.spec(virtual=True, index=None).workspace_bytes == kept, known.name
+        assert sized_card(known.name, "24GiB").workspace_bytes == kept, known.name
+
+
+def test_a_context_that_was_measured_is_taken_off_and_must_leave_something() -> None:
+    card = parse_card("4GiB", context="500MiB")
+    assert (card.limit_bytes, card.reserved_bytes) == (4096 * MIB - 500 * MIB, 500 * MIB)
+    assert not card.assumed
+    assert parse_card("4GiB", context="0").limit_bytes == 4096 * MIB
+    with pytest.raises(UserError, match="nothing is left"):
+        parse_card("4GiB", context="4GiB")
+
+
+def test_a_device_is_known_by_its_name_size_and_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SimpleNamespace(
+        name="NVIDIA GeForce RTX 3050 Laptop GPU", total_memory=4096 * MIB, major=8, minor=6
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: found)
+    monkeypatch.setattr(torch.version, "hip", None)
+    card = present_card()
+    assert card is not None
+    assert (card.total_bytes, card.capability, card.workspace_bytes) == (4096 * MIB, 8.6, 8_519_680)
+    assert 0 < card.limit_bytes < card.total_bytes
+    assert present_card(1) is None
+    assert present_card(5) is None
+
+
+def test_a_size_is_shown_in_the_unit_a_person_would_use() -> None:
+    shown = [show_size(size) for size in (512 * MIB, 2**30, 3 * 2**29)]
+    assert shown == ["512 MiB", "1.00 GiB", "1.50 GiB"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -98,3 +98,29 @@ def test_counting_what_is_there_already_counts_it_once() -> None:
         meter.count(layer.parameters())
         layer.weight.detach()
         assert meter.live_bytes == 128 * 128 * 4 + BLOCK
+
+
+def test_what_is_made_for_the_host_is_beside_the_card() -> None:
+    with LiveMeter() as meter:
+        with meter.host():
+            beside = torch.zeros(BLOCK)
+        on_it = torch.zeros(BLOCK, dtype=torch.uint8)
+        assert meter.live_bytes == BLOCK
+    assert len(beside) == len(on_it)
+
+
+def test_a_storage_that_grew_unseen_is_refused_for_what_it_grew_by() -> None:
+    with LiveMeter(limit=2 * BLOCK) as meter:
+        x = torch.zeros(BLOCK, dtype=torch.uint8)
+    x.resize_(4 * BLOCK)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        meter.count([x])
+    assert "Tried to allocate 1.50 KiB" in str(caught.value)
+    assert "of which 512 bytes is free" in str(caught.value)
+
+
+def test_sizes_in_messages_are_worded_as_cuda_words_them() -> None:
+    # format_size of c10: a unit is used only above it, so 1 KiB is still told in bytes
+    with LiveMeter(limit=BLOCK) as meter, pytest.raises(torch.OutOfMemoryError, match="allocate 1024 bytes"):
+        torch.zeros(2 * BLOCK, dtype=torch.uint8)
+    assert meter.peak_bytes == 0
