@@ -31,19 +31,19 @@ def _true(value: Any) -> bool:
 def rules() -> dict[str, Rule]:
     """Key path -> when it has no effect. pin_memory is not among them: nothing a CPU does not do is lost."""
     return {
-        "training.fp16": Rule(NO_GPU, _true, "is not used on the CPU: arithmetic is float32"),
-        "training.bf16": Rule(NO_GPU, _true, "is not used on the CPU: arithmetic is float32"),
-        "training.auto_batch_size": Rule(HOST, _true, "is not used: no card limits the micro-batch here"),
-        "optimization.cpu_offload": Rule(HOST, _true, "is not used: all of it is in CPU memory here"),
+        "training.fp16": Rule(NO_GPU, _true, "arithmetic on the CPU is float32"),
+        "training.bf16": Rule(NO_GPU, _true, "arithmetic on the CPU is float32"),
+        "training.auto_batch_size": Rule(HOST, _true, "no card limits the micro-batch here"),
+        "optimization.cpu_offload": Rule(HOST, _true, "all of it is in CPU memory here"),
         "data.num_workers": Rule(
             EVERYWHERE,
             lambda value: value > 0,
-            "is not used: the tokenizer's own threads make tokens, one for each core, and batches need none",
+            "the tokenizer's own threads make tokens, one for each core, and batches need none",
         ),
         "data.prefetch_factor": Rule(
             EVERYWHERE,
             lambda value: value != DataConfig().prefetch_factor,
-            "is not used: batches are made when they are needed",
+            "batches are made when they are needed",
         ),
     }
 
@@ -66,5 +66,5 @@ def unheeded_settings(config: Config, *, device: str) -> list[str]:
         section, _, key = path.partition(".")
         value = getattr(getattr(config, section), key)
         if device in rule.devices and rule.asks(value):
-            lines.append(f"{path} {rule.why}")
+            lines.append(f"{path} is not used: {rule.why}")
     return lines

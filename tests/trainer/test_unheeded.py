@@ -106,5 +106,5 @@ def test_a_run_says_what_it_does_not_heed(tmp_path: Path) -> None:
         tmp_path, training__fp16=True, optimization__cpu_offload=True, training__num_epochs=1
     )
     run(config, directory=tmp_path / "run", observer=watcher)
-    assert watcher.lines[0] == "training.fp16 is not used on the CPU: arithmetic is float32"
+    assert watcher.lines[0] == "training.fp16 is not used: arithmetic on the CPU is float32"
     assert watcher.lines[1].startswith("optimization.cpu_offload is not used")
