@@ -97,10 +97,14 @@ def test_everything_imported_is_declared() -> None:
     assert imported() - known == set()
 
 
+#: what the tests install in place of a package: the same project, cut down
+INSTALLED_AS = {"mlflow": "mlflow-skinny"}
+
+
 @pytest.mark.parametrize("package", sorted(rows()))
 def test_the_licence_is_the_one_the_package_declares(package: str) -> None:
     try:
-        about = metadata(package)
+        about = metadata(INSTALLED_AS.get(package, package))
     except PackageNotFoundError:
         pytest.skip(f"{package} is not installed")
     classifiers = [one for one in about.get_all("Classifier") or [] if one.startswith("License")]
