@@ -14,9 +14,7 @@ parts.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -34,8 +32,7 @@ from transformers.initialization import no_init_weights
 
 from trainer.memory.allocator import Allocator, Change
 from trainer.memory.card import CUBLAS_WORKSPACE
-from trainer.memory.meter import Event
-from trainer.memory.rehearsal import CudaMeter
+from trainer.memory.rehearsal import CudaMeter, Tape, undisturbed
 from trainer.memory.request import Attention
 from trainer.memory.semantics import cuda_semantics
 
@@ -154,17 +151,13 @@ def tables() -> tuple[Table, ...]:
 
 def _traced(figure: Figure) -> list[Change]:
     """Allocations and frees of the model and of the steps of its loop."""
-    tape: list[Change] = []
-
-    def write(event: Event, number: int, size: int) -> None:
-        tape.append((number, size if event == "alloc" else -size))
-
-    with _no_collector(), FakeTensorMode(), cuda_semantics():
+    tape = Tape()
+    with undisturbed(), FakeTensorMode(), cuda_semantics():
         model = _model(figure)
-        with CudaMeter(sink=write) as meter:
+        with CudaMeter(sink=tape.write) as meter:
             meter.count([*model.parameters(), *model.buffers()])
             _loop(model, torch.zeros((figure.batch, figure.tokens), dtype=torch.int64))
-    return tape
+    return tape.changes
 
 
 def _model(figure: Figure) -> PreTrainedModel:
@@ -183,14 +176,3 @@ def _loop(model: PreTrainedModel, ids_BL: torch.Tensor) -> None:
         outputs = model(input_ids=ids_BL)
         loss = outputs.logits.sum()
         loss.backward()
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """No frees at the garbage collector's whim."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.collect()

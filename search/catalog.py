@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage
 from optuna.study import Study
 
 from search.board.sources import is_sqlite
@@ -106,7 +105,14 @@ def load_only_study(storage_url: str, *, name: str | None = None) -> Study:
     Raises:
         UserError: no such storage or study, or several and no name.
     """
-    return _only_study(open_existing(storage_url), name=name, where=masked(storage_url))
+    storage = open_existing(storage_url)
+    names = [study.study_name for study in storage.get_all_studies()]
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name not in names:
+        listed = f"it holds: {', '.join(names)}" if names else "it holds none"
+        raise UserError(f"no study {name or 'to show'} in {masked(storage_url)}; {listed}")
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def locate_study(name_or_path: str, studies_dir: Path) -> str:
@@ -133,16 +139,6 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
 def study_names(studies_dir: Path) -> list[str]:
     """Names of the SQLite studies in a directory, sorted."""
     return sorted(path.stem for path in studies_dir.glob("*.db"))
-
-
-def _only_study(storage: BaseStorage, *, name: str | None, where: str) -> Study:
-    names = [study.study_name for study in storage.get_all_studies()]
-    if name is None and len(names) == 1:
-        name = names[0]
-    if name not in names:
-        listed = f"it holds: {', '.join(names)}" if names else "it holds none"
-        raise UserError(f"no study {name or 'to show'} in {where}; {listed}")
-    return optuna.load_study(study_name=name, storage=storage)
 
 
 def _entries(storage_url: str, *, home: Path) -> Iterator[Entry]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.best import best_of
 from search.space_file import Budget
 from search.study import CARRIED
 from search.verdict import PLANNED
@@ -50,10 +51,11 @@ def verdict_of(trials: Sequence[FrozenTrial], budget: Budget) -> Reason | None:
 
     patience counts, by their numbers, the measured trials after the best one.
     """
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
-    if not complete:
+    best = best_of(
+        trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None
+    )
+    if best is None:
         return None
-    best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number))
     if budget.target is not None and (best.value or 0.0) >= budget.target:
         return "target"
     if budget.patience is None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study import StudyHandle, best_of
+from search.best import best_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from search.study import StudyHandle
 
 
 class Ledger:

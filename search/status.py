@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.best import best_of
 from search.catalog import Entry
 from search.finish.finished import Finished, read_finished
 from search.language import translated
@@ -66,7 +67,7 @@ def status_of(entry: Entry) -> StudyStatus:
     trials = entry.study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-    best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+    best = best_of(complete)
     return StudyStatus(
         name=entry.name,
         storage=entry.place,

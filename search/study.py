@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Event
@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.best import best_of
 from search.change import changes
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
@@ -87,11 +88,6 @@ class StudyHandle:
 def best_trial(handle: StudyHandle) -> FrozenTrial | None:
     """The best COMPLETE trial; of equals the earliest, which is the one that was trained."""
     return best_of(handle.trials(TrialState.COMPLETE))
-
-
-def best_of(complete: Iterable[FrozenTrial]) -> FrozenTrial | None:
-    """The best of COMPLETE trials; of equals the earliest."""
-    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
 
 def open_study(

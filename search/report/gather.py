@@ -14,6 +14,7 @@ from optuna.importance import get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.best import best_of
 from search.catalog import load_only_study
 from search.finish.stored import FINAL, Stored, read_stored
 from search.report.earlier import earlier_finish
@@ -44,11 +45,7 @@ def gather(storage_url: str, *, studies_dir: Path, name: str | None = None) -> S
     file = sqlite_path(storage_url)
     directory = (file.parent if file else studies_dir) / study.study_name
     trials = tuple(trial_facts(trial, directory) for trial in found)
-    best = max(
-        (trial for trial in trials if trial.value is not None),
-        key=lambda trial: (trial.value or 0.0, -trial.number),
-        default=None,
-    )
+    best = best_of(trial for trial in trials if trial.value is not None)
     facts = StudyFacts(
         name=study.study_name,
         storage=masked(storage_url),

@@ -67,8 +67,8 @@ def measure(request: PlanRequest) -> Trace:
 def _traced(request: PlanRequest, rows: Sequence[int], make_meter: type[LiveMeter]) -> dict[int, Trace]:
     software = request.software
     patches = cuda_semantics(old_softmax=software.old_softmax) if software.cuda else nullcontext()
-    tape = _Tape()
-    with _quiet(), patches:
+    tape = Tape()
+    with undisturbed(), patches:
         with no_init_weights() if issubclass(make_meter, FakeMeter) else nullcontext():
             model = random_model(request)
         with make_meter(sink=tape.write) as meter:
@@ -89,7 +89,7 @@ def random_model(request: PlanRequest) -> Classifier:
     return Classifier(net, sizes=request.sizes, pooling=request.pooling)
 
 
-class _Tape:
+class Tape:
     """Changes in order, with marks."""
 
     def __init__(self) -> None:
@@ -97,6 +97,7 @@ class _Tape:
         self.backward: int | None = None
 
     def write(self, event: Event, number: int, size: int) -> None:
+        """One change; a meter's `sink`."""
         self.changes.append((number, size if event == "alloc" else -size))
 
 
@@ -135,7 +136,7 @@ def _fake_meter(request: PlanRequest) -> type[FakeMeter]:
 class _Rehearsal:
     """Builds the step's parts in the order a run does, and runs it."""
 
-    def __init__(self, request: PlanRequest, model: Classifier, meter: LiveMeter, tape: _Tape) -> None:
+    def __init__(self, request: PlanRequest, model: Classifier, meter: LiveMeter, tape: Tape) -> None:
         self.request = request
         self.model = model
         self.meter = meter
@@ -204,7 +205,7 @@ class _Rehearsal:
 
 
 @contextmanager
-def _mark_backward(tape: _Tape) -> Iterator[None]:
+def _mark_backward(tape: Tape) -> Iterator[None]:
     """Notes where the first backward begins: there a second cuBLAS workspace comes to be."""
     original = torch.Tensor.backward
 
@@ -221,7 +222,7 @@ def _mark_backward(tape: _Tape) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """No advice from transformers on training, and no frees at the garbage collector's whim."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
-import torch
 
+from tests.trainer.memory.device import Device, pretend
 from trainer.config.schema import Config, TrainingConfig
 from trainer.errors import UserError
 from trainer.layout import laid_out, spec_of
@@ -60,11 +59,8 @@ def test_a_device_that_is_here_decides_beside_the_card_that_was_named() -> None:
 def test_the_device_here_is_asked_for_its_capability_unless_it_is_one_of_amd(
     monkeypatch: pytest.MonkeyPatch, version: tuple[int, int], hip: str | None, capability: float | None
 ) -> None:
-    properties = SimpleNamespace(name="Some GPU", total_memory=2**33, major=version[0], minor=version[1])
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
-    monkeypatch.setattr(torch.version, "hip", hip)
+    device = Device("Some GPU", total_memory=2**33, major=version[0], minor=version[1])
+    pretend(device, monkeypatch, hip=hip)
     found = present_card()
     assert found is not None
     assert found.capability == capability

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from tests.trainer.memory.device import Device, pretend
 from trainer.errors import UserError
 from trainer.memory.card import (
     Card,
@@ -82,13 +82,8 @@ def test_a_context_that_was_measured_is_taken_off_and_must_leave_something() -> 
 
 
 def test_a_device_is_known_by_its_name_size_and_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = SimpleNamespace(
-        name="NVIDIA GeForce RTX 3050 Laptop GPU", total_memory=4096 * MIB, major=8, minor=6
-    )
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: found)
-    monkeypatch.setattr(torch.version, "hip", None)
+    device = Device("NVIDIA GeForce RTX 3050 Laptop GPU", total_memory=4096 * MIB, major=8, minor=6)
+    pretend(device, monkeypatch)
     card = present_card()
     assert card is not None
     assert (card.total_bytes, card.capability, card.workspace_bytes) == (4096 * MIB, 8.6, 8_519_680)
