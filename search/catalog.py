@@ -128,12 +128,13 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
         if candidate.is_file():
             return sqlite_url(candidate)
     there = study_names(studies_dir)
+    if not there:
+        raise UserError(
+            f"no study {name_or_path} in {studies_dir}; there are none yet; cp-search run SPACE makes one"
+        )
     near = closest(name_or_path, there)
     hint = f"did you mean {near}? " if near else ""
-    listed = (
-        f"there are: {', '.join(there)}" if there else "there are none yet; cp-search run SPACE makes one"
-    )
-    raise UserError(f"no study {name_or_path} in {studies_dir}; {hint}{listed}")
+    raise UserError(f"no study {name_or_path} in {studies_dir}; {hint}there are: {', '.join(there)}")
 
 
 def study_names(studies_dir: Path) -> list[str]:

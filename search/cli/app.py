@@ -33,6 +33,7 @@ from search.cli import (
     train,
 )
 from search.cli.flags import add_command
+from search.cli.output import echo
 from search.language import explained
 
 
@@ -126,7 +127,7 @@ def _print_version(wanted: bool) -> None:
         # Slow to import, and wanted nowhere else.
         from importlib.metadata import version
 
-        typer.echo(f"cp-search {version('cp-search')}")
+        echo(f"cp-search {version('cp-search')}")
         raise typer.Exit
 
 

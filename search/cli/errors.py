@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from search.cli.output import echo
 from search.language import translated
 from trainer import StudyEnded, UserError, disk_errors
 
@@ -46,5 +47,5 @@ def exit_codes() -> Iterator[None]:
 
 def _exit(message: str, code: int) -> typer.Exit:
     if message:
-        typer.echo(translated(message), err=True)
+        echo(translated(message), err=True)
     return typer.Exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.flags import Command
+from search.cli.output import echo
 
 if TYPE_CHECKING:
     from search.draft import DraftRequest
@@ -48,8 +49,8 @@ def init(flags: InitFlags) -> None:
     draft = draft_space(_request(flags))
     write_draft(draft, flags.to)
     for note in draft.notes:
-        typer.echo(note, err=True)
-    typer.echo(f"Wrote {flags.to}. See what it would search: cp-search run {flags.to} --dry-run")
+        echo(note, err=True)
+    echo(f"Wrote {flags.to}. See what it would search: cp-search run {flags.to} --dry-run")
 
 
 def _request(flags: InitFlags) -> DraftRequest:

@@ -35,13 +35,21 @@ def clean_stdout(wanted: bool) -> Iterator[None]:
         os.close(kept)
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print `text` on stdout, or on stderr; `nl`: and end the line.
+
+    The stream is named: of itself click takes one that says ascii for a mistake and writes UTF-8 past it.
+    """
+    typer.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
+
+
 def print_json(value: Any) -> None:
     """Print `value` as the one JSON document of this command; NaN and infinity are refused.
 
     On a code page that is not UTF-8 in JSON's own escapes, so that it stays whole.
     """
     escaped = not holds_all_text(sys.stdout)
-    typer.echo(json.dumps(value, ensure_ascii=escaped, indent=2, allow_nan=False))
+    echo(json.dumps(value, ensure_ascii=escaped, indent=2, allow_nan=False))
 
 
 class Shown(Protocol):
@@ -59,4 +67,4 @@ def print_report(report: Shown, *, as_json: bool) -> None:
     if as_json:
         print_json(report.to_json())
     else:
-        typer.echo(translated("\n".join(report.lines())))
+        echo(translated("\n".join(report.lines())))

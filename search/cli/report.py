@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, print_json
+from search.cli.output import clean_stdout, echo, print_json
 from search.cli.settings import StorageFlag
 
 if TYPE_CHECKING:
@@ -76,18 +76,18 @@ def _put_json(facts: StudyFacts, flags: ReportFlags) -> None:
 
     _writable(flags.to)
     write_json(flags.to, document)
-    typer.echo(str(flags.to))
+    echo(str(flags.to))
 
 
 def _put(text: str, file: Path | None) -> None:
     if file is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
         return
     from trainer import write_text
 
     _writable(file)
     write_text(file, text)
-    typer.echo(str(file))
+    echo(str(file))
 
 
 def _writable(file: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.cli.errors import ENDED_EARLY, USER_ERROR, Interrupted
-from search.cli.output import clean_stdout, print_json
+from search.cli.output import clean_stdout, echo, print_json
 
 if TYPE_CHECKING:
     from trainer import CardSpec, Config, Outcome
@@ -59,7 +59,7 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
     """
     choose_gpu(limits.gpu)
     for name in config.callbacks.custom:
-        typer.echo(f"callbacks.custom: {name} is imported and run", err=True)
+        echo(f"callbacks.custom: {name} is imported and run", err=True)
     with clean_stdout(as_json):
         outcome = _run(config, limits=limits)
     if outcome.status == "interrupted":
@@ -67,7 +67,7 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
     if as_json:
         print_json(asdict(outcome))
     else:
-        typer.echo("\n".join(summary(outcome)))
+        echo("\n".join(summary(outcome)))
     if outcome.status != "completed":
         raise typer.Exit(USER_ERROR if outcome.status == "oom" else ENDED_EARLY)
 
@@ -78,7 +78,7 @@ def _run(config: Config, *, limits: Limits) -> Outcome:
 
     card = limits.spec()
     if card is not None and not card.virtual and present_card() is None:
-        typer.echo(_planned(config, card), err=True)
+        echo(_planned(config, card), err=True)
     with watch() as observer:
         return run(config, card=card, observer=observer)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, print_json
+from search.cli.output import clean_stdout, echo, print_json
 from search.cli.settings import StorageFlag
 
 
@@ -37,7 +37,7 @@ def status(flags: StatusFlags) -> None:
     if flags.json:
         print_json(found.to_json())
     else:
-        typer.echo("\n".join(found.lines()))
+        echo("\n".join(found.lines()))
 
 
 COMMAND = Command(

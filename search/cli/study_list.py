@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, print_json
+from search.cli.output import clean_stdout, echo, print_json
 from search.cli.settings import StorageFlag
 from search.language import translated
 
@@ -34,9 +34,9 @@ def study_list(flags: StudyListFlags) -> None:
     if flags.json:
         print_json([status.to_json() for status in found])
     elif not found:
-        typer.echo(translated(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one"))
+        echo(translated(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one"))
     else:
-        typer.echo("\n".join(status.line() for status in found))
+        echo("\n".join(status.line() for status in found))
 
 
 COMMAND = Command(

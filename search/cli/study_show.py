@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, print_json
+from search.cli.output import clean_stdout, echo, print_json
 from search.cli.settings import StorageFlag
 
 
@@ -39,7 +39,7 @@ def study_show(flags: StudyShowFlags) -> None:
         print_json({**status.to_json(), "all": finite([row(trial) for trial in trials])})
     else:
         width = shutil.get_terminal_size((120, 24)).columns
-        typer.echo("\n".join([*status.lines(), "", *lines(trials, width=width)]))
+        echo("\n".join([*status.lines(), "", *lines(trials, width=width)]))
 
 
 COMMAND = Command(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
+from search.cli.output import echo
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def tensorboard(flags: TensorboardFlags) -> None:
     from search.tensorboard import find_runs, serve, start_process
 
     runs = find_runs(flags.study, studies_dir=flags.studies_dir, trial=flags.trial)
-    code = serve(runs, port=flags.port, say=lambda line: typer.echo(line, err=True), start=start_process)
+    code = serve(runs, port=flags.port, say=lambda line: echo(line, err=True), start=start_process)
     if code:
         raise typer.Exit(code)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import print_json
+from search.cli.output import echo, print_json
 from search.cli.resolved import annotated_yaml, on_card, resolved_json
 from search.cli.settings import SET_HELP, read_settings
 from search.cli.single_run import Limits, train_config
@@ -78,7 +78,7 @@ def train(flags: TrainFlags) -> None:
     if flags.dry_run:
         resolved = on_card(resolved, limits=limits)
     for note in resolved.notes:
-        typer.echo(translated(note), err=True)
+        echo(translated(note), err=True)
     if flags.dry_run:
         _show(resolved, as_json=flags.json)
         return
@@ -103,7 +103,7 @@ def _show(resolved: Resolved, *, as_json: bool) -> None:
     if as_json:
         print_json(resolved_json(resolved))
     else:
-        typer.echo(annotated_yaml(resolved), nl=False)
+        echo(annotated_yaml(resolved), nl=False)
 
 
 COMMAND = Command(
