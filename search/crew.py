@@ -11,6 +11,7 @@ from search.engine.base import Conversation, Engine
 from search.engine.child import OUTCOME
 from search.history import History
 from search.interruption import Stop
+from search.ledger import Ledger
 from search.methods import derived_seed
 from search.ownership import Claim
 from search.seats import GUESSED_BYTES, SPARE_BYTES, Seat
@@ -54,9 +55,10 @@ class Post:
 class Crew:
     """The trials of one worker that run side by side."""
 
-    def __init__(self, handle: StudyHandle, workplace: Workplace, stop: Stop) -> None:
+    def __init__(self, handle: StudyHandle, workplace: Workplace, *, ledger: Ledger, stop: Stop) -> None:
         self.posts: list[Post] = []
         self._handle = handle
+        self._ledger = ledger
         self._workplace = workplace
         self._engine: Engine = workplace.engine
         self._limits = handle.space.limits
@@ -140,7 +142,10 @@ class Crew:
     def _config(self, claim: Claim, values: dict[str, Any]) -> Config:
         """A repeat of values is trained with a seed of its own: the same one would give the same again."""
         space = self._handle.space
-        index = repeat_index(self._handle, claim.trial) if space.repeats > 1 else 0
+        index = 0
+        if space.repeats > 1:
+            params = claim.trial.params
+            index = repeat_index(claim.trial, alike=lambda: self._ledger.alike(claim.number, params))
         if not index:
             return space.trial_config(values)
         seed = derived_seed(space.base_config().config.experiment.seed, index)

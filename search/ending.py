@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right, insort
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from optuna.trial import FrozenTrial, TrialState
@@ -29,41 +31,58 @@ WORDS: dict[Reason, str] = {
 }
 
 
-def is_enough(taken: Sequence[FrozenTrial], budget: Budget) -> bool:
-    """Are the trials of the budget all taken? Those of `taken` that are running count as well.
+@dataclass(frozen=True)
+class Tally:
+    """Trials counted against a budget.
 
-    Trials that the card cannot hold cost nothing: as many as the budget has are free. FAILed ones, which say
-    nothing about their values, are replaced; CARRIED ones were paid for by another study.
+    FAILed ones, which say nothing about their values, are replaced; CARRIED ones were paid for by another
+    study; those in the queue have not begun. planned: of the charged ones those that the card cannot hold.
     """
+
+    charged: int = 0
+    planned: int = 0
+
+    def with_more(self, trials: Iterable[FrozenTrial]) -> Tally:
+        """These counted as well."""
+        charged = [
+            trial
+            for trial in trials
+            if trial.state not in (TrialState.FAIL, TrialState.WAITING) and CARRIED not in trial.user_attrs
+        ]
+        planned = sum(PLANNED in trial.user_attrs for trial in charged)
+        return Tally(self.charged + len(charged), self.planned + planned)
+
+
+def is_enough(taken: Tally, budget: Budget) -> bool:
+    """Are the trials of the budget all taken? As many as it has are free, where the card cannot hold them."""
     if budget.trials is None:
         return False
-    counted = [
-        trial
-        for trial in taken
-        if trial.state not in (TrialState.FAIL, TrialState.WAITING) and CARRIED not in trial.user_attrs
-    ]
-    free = min(budget.trials, sum(PLANNED in trial.user_attrs for trial in counted))
-    return len(counted) - free >= budget.trials
+    return taken.charged - min(budget.trials, taken.planned) >= budget.trials
 
 
-def verdict_of(trials: Sequence[FrozenTrial], budget: Budget) -> Reason | None:
-    """Why the trials that have ended make further ones needless; None: they do not.
+class Standing:
+    """What the trials that have ended say so far; they are added one by one, in any order."""
 
-    patience counts, by their numbers, the measured trials after the best one.
-    """
-    best = best_of(
-        trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None
-    )
-    if best is None:
-        return None
-    if budget.target is not None and (best.value or 0.0) >= budget.target:
-        return "target"
-    if budget.patience is None:
-        return None
-    measured = [
-        trial
-        for trial in trials
-        if trial.state in MEASURED and not {PLANNED, CARRIED} & trial.user_attrs.keys()
-    ]
-    later = sum(trial.number > best.number for trial in measured)
-    return "patience" if later >= budget.patience else None
+    def __init__(self) -> None:
+        self.best: FrozenTrial | None = None
+        #: numbers of the measured trials, ascending
+        self._measured: list[int] = []
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take in a trial that has ended."""
+        if trial.state == TrialState.COMPLETE:
+            self.best = best_of([trial] if self.best is None else [self.best, trial])
+        if trial.state in MEASURED and not {PLANNED, CARRIED} & trial.user_attrs.keys():
+            insort(self._measured, trial.number)
+
+    def reason(self, budget: Budget) -> Reason | None:
+        """Why further trials are needless; None: they are not.
+
+        patience counts, by their numbers, the measured trials after the best one.
+        """
+        if self.best is None:
+            return None
+        if budget.target is not None and (self.best.value or 0.0) >= budget.target:
+            return "target"
+        later = len(self._measured) - bisect_right(self._measured, self.best.number)
+        return "patience" if budget.patience is not None and later >= budget.patience else None

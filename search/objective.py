@@ -39,6 +39,11 @@ def suggest(trial: Trial, space: Space) -> dict[str, Any]:
     return values
 
 
+def is_drawn(params: Mapping[str, Any], space: Space) -> bool:
+    """Has a trial with `params` all its values?"""
+    return all(key in params or not applies(dimension, params) for key, dimension in space.search.items())
+
+
 def in_order(search: Mapping[str, Dimension]) -> list[str]:
     """The keys so that each comes after those its `when` names; otherwise as in the file."""
     ordered: list[str] = []

@@ -7,18 +7,19 @@ storage that other machines reach has a mark beside, see `heart`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from search.aside import holds_work, move_aside
-from search.ending import is_enough
+from search.ending import Tally, is_enough
 from search.engine.local import await_orphan
 from search.heart import Heart
 from search.interruption import Asked
+from search.ledger import Ledger
 from search.storage import is_local
 from search.study import StudyHandle
 from trainer import UserError
@@ -94,16 +95,16 @@ class Ownership:
         *,
         say: Callable[[str], None],
         heart: Heart | None = None,
-        read: Callable[[], Sequence[FrozenTrial]] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """`directory`: parent of the trials' directories. `heart`: None makes one if the storage needs it.
 
-        `read`: reads the study's trials for a worker that keeps them.
+        `ledger`: of a worker that keeps the study's trials.
         """
         self._handle = handle
         self._directory = directory
         self._say = say
-        self._read = read or handle.trials
+        self._ledger = ledger or Ledger(handle)
         self._heart = heart or (None if is_local(handle.storage_url) else Heart(handle))
 
     def __enter__(self) -> Ownership:
@@ -115,20 +116,20 @@ class Ownership:
         if self._heart is not None:
             self._heart.stop()
 
-    def take(self, *, new: bool = True) -> Claim | None:
+    def take(self, *, new: Callable[[], bool] = lambda: True) -> Claim | None:
         """A trial of one's own: one that was left running or, if wanted, a new one; None if there is none.
+
+        `new`: asked once the trials were read, while nobody else on this machine takes one.
 
         Raises:
             UserError: the directory of the new trial is in use by another study.
         """
         with FileLock(self._directory / STUDY_LOCK):
-            trials = self._read()
-            return self._take_over(trials) or (self._take_new(trials) if new else None)
+            self._ledger.read()
+            return self._take_over() or (self._take_new() if new() else None)
 
-    def _take_over(self, trials: Sequence[FrozenTrial]) -> Claim | None:
-        for left in trials:
-            if left.state != TrialState.RUNNING:
-                continue
+    def _take_over(self) -> Claim | None:
+        for left in self._ledger.running:
             if self._heart is not None and not self._heart.is_gone(left):
                 continue
             lock = self._lock(left.number)
@@ -146,17 +147,17 @@ class Ownership:
             return self._heart.seize(number)
         return self._handle.trial(number).state == TrialState.RUNNING
 
-    def _take_new(self, trials: Sequence[FrozenTrial]) -> Claim | None:
-        taken = _begun(trials)
-        if is_enough(taken, self._handle.space.budget):
+    def _take_new(self) -> Claim | None:
+        if self._ledger.is_enough():
             return None
-        self._handle.seed_sampler(len(taken))
+        begun = self._ledger.begun
+        self._handle.seed_sampler(begun)
         trial = self._handle.study.ask()
         if self._heart is not None:
             self._heart.hold(trial.number)
             if self._is_one_too_many(trial):
                 return None
-            if trial.number != len(taken):
+            if trial.number != begun:
                 # Another machine asked at the same moment, with the same seed.
                 self._handle.seed_sampler(trial.number)
                 trial = self._handle.reattach(trial.number)
@@ -164,7 +165,10 @@ class Ownership:
 
     def _is_one_too_many(self, trial: Trial) -> bool:
         """Two machines that counted at once: whose trial has the higher number puts it back in the queue."""
-        earlier = [other for other in _begun(self._handle.trials()) if other.number < trial.number]
+        now = self._ledger.read()
+        if not self._ledger.is_enough():
+            return False
+        earlier = Tally().with_more(other for other in now if other.number < trial.number)
         if not is_enough(earlier, self._handle.space.budget):
             return False
         self._handle.put_back(trial.number)
@@ -196,7 +200,3 @@ class Ownership:
         except Timeout:
             return None
         return lock
-
-
-def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if trial.state != TrialState.WAITING]

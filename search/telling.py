@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -11,7 +11,7 @@ from search.gathering import together
 from search.verdict import repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable
 
     from search.study import StudyHandle
     from search.verdict import Verdict
@@ -46,13 +46,13 @@ def count_states(handle: StudyHandle) -> dict[str, int]:
     return dict(Counter(trial.state.name.lower() for trial in handle.trials()))
 
 
-def twin(earlier: Sequence[FrozenTrial], params: Mapping[str, Any], *, repeats: int) -> Verdict | int | None:
-    """Whether a trial with `params` needs no further training; `earlier`: the trials before it.
+def twin(alike: Iterable[FrozenTrial], *, repeats: int) -> Verdict | int | None:
+    """Whether a trial needs no further training; `alike`: those that have its values, or may come to.
 
     A verdict: they were trained `repeats` times, and this is what came of it the first time. A number: that
-    many times they are trained now or were before, and an earlier trial is still running: wait. None: train.
+    many times they are trained now or were before, and one is still running: wait. None: train.
     """
-    alike = [one for one in earlier if one.params == params]
+    alike = list(alike)
     told = [verdict for verdict in map(repeat, alike) if verdict is not None]
     if len(told) >= repeats:
         return told[0]
@@ -60,12 +60,10 @@ def twin(earlier: Sequence[FrozenTrial], params: Mapping[str, Any], *, repeats: 
     return running if running and len(told) + running >= repeats else None
 
 
-def repeat_index(handle: StudyHandle, trial: Trial) -> int:
+def repeat_index(trial: Trial, *, alike: Callable[[], Iterable[FrozenTrial]]) -> int:
     """Which training of its values a trial is, from 0; kept with the trial, for its later attempts."""
     known = trial.user_attrs.get(REPEAT)
     if known is None:
-        params = trial.params
-        earlier = [one for one in handle.trials() if one.number < trial.number and one.params == params]
-        known = sum(one.state != TrialState.FAIL for one in earlier)
+        known = sum(one.state != TrialState.FAIL for one in alike())
         trial.set_user_attr(REPEAT, known)
     return int(known)

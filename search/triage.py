@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 class Pending:
     """A trial of ours that does not run yet: it waits for a seat, or for an earlier trial with its values.
 
-    looked: it is known that it has not ended, and may run.
+    looked: it is known that it has not ended, and may run. soon: it waits for one that is drawing its values.
     """
 
     claim: Claim
     values: dict[str, Any]
     room: Room | None = None
     looked: bool = False
+    soon: bool = False
 
 
 class Triage:
@@ -56,8 +57,10 @@ class Triage:
         one.looked = True
         if ended is not None:
             return ended
-        earlier = self._ledger.before(one.claim.number, mine=mine)
-        return twin(earlier, one.claim.trial.params, repeats=self._handle.space.repeats)
+        self._ledger.look_before(one.claim.number, mine=mine)
+        alike = self._ledger.alike(one.claim.number, one.claim.trial.params)
+        one.soon = any(not trial.state.is_finished() and not self._ledger.is_drawn(trial) for trial in alike)
+        return twin(alike, repeats=self._handle.space.repeats)
 
     def _ended(self, one: Pending) -> Verdict | None:
         """How the trial ends without being run."""

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from search.attempt import Audience as Audience
 from search.crew import Crew, Post
 from search.ending import FINISHED as FINISHED
-from search.ending import WORDS, Reason, verdict_of
+from search.ending import WORDS, Reason
 from search.engine.base import LOOK_S, let_go
 from search.engine.base import Engine as Engine
 from search.history import DIED, History
@@ -40,6 +40,8 @@ MOST_REFUSED = 100
 
 #: how long a worker with nothing to start waits before it looks again
 IDLE_S = 1.0
+#: and one with a trial that waits for another worker to draw the values of an earlier one
+SOON_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ class Worker:
         self.stop = stop
         self._ledger = Ledger(handle)
         self._ownership = Ownership(
-            handle, workplace.directory, say=workplace.audience.say, read=self._ledger.read
+            handle, workplace.directory, say=workplace.audience.say, ledger=self._ledger
         )
         self._triage = Triage(handle, workplace, ledger=self._ledger, stop=stop)
-        self._crew = Crew(handle, workplace, stop)
+        self._crew = Crew(handle, workplace, ledger=self._ledger, stop=stop)
         self._pending: list[Pending] = []
         self._failures = 0
         self._refused = 0
@@ -134,19 +136,18 @@ class Worker:
         """Start what can be started; a reason to end once nothing runs and nothing will."""
         if self.stop.asked:
             return None if self._crew.posts else "interrupted"
-        if self._idle and self.workplace.clock() - self._looked < IDLE_S:
-            self._breathe()
+        pause_s = SOON_S if any(one.soon for one in self._pending) else IDLE_S
+        if self._idle and self.workplace.clock() - self._looked < pause_s:
+            self._breathe(min(pause_s, LOOK_S))
             return None
         self._looked = self.workplace.clock()
         self._start_pending()
-        over = self._over()
         while self._has_seat() and self._crew.host_has_room():
-            claim = self._ownership.take(new=over is None and self._may_ask())
+            claim = self._ownership.take(new=self._wants_new)
             if claim is None:
-                return self._nothing_taken(over)
+                return self._nothing_taken()
             self._pending.append(Pending(claim, suggest(claim.trial, self.space)))
             self._start_pending()
-            over = self._over()
             if self.stop.asked:
                 break
         self._idle = self._has_seat()
@@ -159,11 +160,15 @@ class Worker:
         """Trials that wait keep their places from new ones, but not from one whose worker has died."""
         return len(self._crew.posts) + len(self._pending) < self.workplace.seats.count
 
-    def _nothing_taken(self, over: Reason | None) -> Reason | None:
+    def _wants_new(self) -> bool:
+        return self._may_ask() and self._over() is None
+
+    def _nothing_taken(self) -> Reason | None:
         """No trial is to be had: the end, unless others of ours, or of another worker, are still running."""
         self._idle = True
         if self._crew.posts or self._pending:
             return None
+        over = self._over()
         if over is not None:
             return over
         if not self.handle.trials(TrialState.RUNNING):
@@ -173,21 +178,19 @@ class Worker:
             self.workplace.audience.say("Waiting for the trials of another worker")
         return None
 
-    def _breathe(self) -> None:
+    def _breathe(self, seconds: float) -> None:
         """Nothing runs and nothing is to be done: the processor is left alone."""
         if not self._crew.posts:
-            self.stop.wait(LOOK_S)
+            self.stop.wait(seconds)
 
     def _over(self) -> Reason | None:
-        """Why no further trial is to be begun."""
+        """Why no further trial is to be begun, as far as the trials are known."""
         budget = self.space.budget
         if budget.time_s is not None and self._elapsed_s() >= budget.time_s:
             return "time"
         if self.handle.exhausted.is_set() or self._refused >= MOST_REFUSED:
             return "exhausted"
-        if budget.target is None and budget.patience is None:
-            return None
-        return verdict_of(self._ledger.read(), budget)
+        return self._ledger.reason()
 
     def _elapsed_s(self) -> float:
         """Time the study's finished trials took before, and all of this search."""
