@@ -66,9 +66,9 @@ _INDIFFERENT = {
     ),
 }
 _DEFAULT_TRIALS = 30
-_TRIAL_ONLY = flag_layer(
-    {"data.test_path": None, "callbacks.save_top_k": 0, "experiment.save_final_model": False}
-)
+# A trial never sees the test rows: they belong to the finish.
+_BLIND = flag_layer({"data.test_path": None})
+_WITHOUT_WEIGHTS = flag_layer({"callbacks.save_top_k": 0, "experiment.save_final_model": False})
 _ACCUMULATION = "training.gradient_accumulation_steps"
 _EFFECTIVE = "training.effective_batch_size"
 _SAME_IN_BOTH = (
@@ -117,9 +117,10 @@ class Space:
     def trial_config(self, params: Mapping[str, Any]) -> Config:
         """The configuration of a trial with `params` ({key path: value}).
 
-        A trial never sees the test rows and keeps no weights: both belong to the finish.
+        A trial never sees the test rows, and keeps no weights unless `keep` is "all".
         """
-        return resolve([*self.layers, flag_layer(params), _TRIAL_ONLY]).config
+        kept = [] if self.keep == "all" else [_WITHOUT_WEIGHTS]
+        return resolve([*self.layers, flag_layer(params), _BLIND, *kept]).config
 
     def final_config(self, params: Mapping[str, Any]) -> Config:
         """The configuration that retrains the trial with `params` for production.

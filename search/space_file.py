@@ -163,7 +163,9 @@ class SpaceFile(Section):
     limits: Limits = Field(Limits(), description="what one trial may take")
     repeats: int = Field(1, ge=1, description="how often the same configuration may be trained")
     keep: Literal["records", "all"] = Field(
-        "records", description="of a trial that is over: its records, or also its weights"
+        "records",
+        description="of a trial that is over: its records, or also its weights (final_model.pt, and the "
+        "best checkpoints that callbacks.save_top_k says) and tokenizer, with which it can be exported",
     )
     finish: Finish = Field(Finish(), description="what follows the search")
     max_failures: int = Field(3, ge=1, description="failed trials in a row that end the study")

@@ -22,6 +22,7 @@ ONNX_TEXTS = 512
 
 #: what a run leaves when it is finished
 _RUN = "training_summary.json"
+_WEIGHTS = "final_model.pt"
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,16 @@ def _made(flags: ExportFlags, run: Path, texts: Sequence[str]) -> dict[str, Any]
 
 
 def _exported(flags: ExportFlags, run: Path, texts: Sequence[str]) -> Exported:
-    from trainer import copy_export, export_run
+    from trainer import UserError, copy_export, export_run
 
     finished = _finished(flags)
     if not Path(flags.source).is_dir() and finished.is_dir():
         return copy_export(finished, to=flags.to, texts=texts)
+    if not (run / _WEIGHTS).is_file():
+        raise UserError(
+            f"{run} kept no weights (no {_WEIGHTS}): train it again, of a study's trials with `keep: all` in "
+            "the space"
+        )
     return export_run(run, to=flags.to, texts=texts)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
-from search.engine.job import FromChild, Job, Progressed, Reported, Said
+from search.engine.job import Answered, FromChild, FromParent, Interrupted, Job, Progressed, Reported, Said
 from trainer import Observer, Report
 
 #: how long a look at the jobs may take before asking whether the user wants to stop
@@ -48,6 +49,26 @@ class Running(Protocol):
 
     def result(self) -> dict[str, Any]:
         """What it left in `outcome.json`; without one, an Outcome that says how it died."""
+
+
+class Addressed(ABC):
+    """The part of `Running` that all jobs share which are spoken to by messages."""
+
+    _interrupted = False
+
+    def answer(self, *, stop: bool) -> None:
+        """Answer a `Reported`: stop, or go on."""
+        self._send(Answered(stop))
+
+    def interrupt(self) -> None:
+        """Ask it, once, to checkpoint and end."""
+        if not self._interrupted:
+            self._interrupted = True
+            self._send(Interrupted())
+
+    @abstractmethod
+    def _send(self, message: FromParent) -> None:
+        """Never fails: a job that is gone says so by having ended."""
 
 
 class Runner(Protocol):

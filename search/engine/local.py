@@ -22,9 +22,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.engine.base import Call, Running, run_call
+from search.engine.base import Addressed, Call, Running, run_call
 from search.engine.child import CHILD_LOCK, ORPHAN_GRACE_S, OUTCOME, UNWRITABLE, main
-from search.engine.job import Answered, FromChild, FromParent, Interrupted, Job
+from search.engine.job import FromChild, FromParent, Job
 from trainer import Observer, Outcome, Report, UserError
 
 START_METHOD = "CP_SEARCH_START_METHOD"
@@ -75,14 +75,13 @@ class LocalEngine:
         return run_call(self, Call(job, observer, report))
 
 
-class Child:
+class Child(Addressed):
     """A job that is running. As a context: if it still does on the way out, it is let go or killed."""
 
     def __init__(self, process: BaseProcess, *, connection: Connection, directory: Path) -> None:
         self._process = process
         self._connection = connection
         self._directory = directory
-        self._interrupted = False
         self._silent = False
 
     def __enter__(self) -> Child:
@@ -125,16 +124,6 @@ class Child:
             # Its end is closed: the process has ended or is about to.
             self._silent = True
         return messages
-
-    def answer(self, *, stop: bool) -> None:
-        """Answer a `Reported`: stop, or go on."""
-        self._send(Answered(stop))
-
-    def interrupt(self) -> None:
-        """Ask it, once, to checkpoint and end."""
-        if not self._interrupted:
-            self._interrupted = True
-            self._send(Interrupted())
 
     def hang_up(self) -> None:
         """Listen no more: it checkpoints and ends as an orphan does."""

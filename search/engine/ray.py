@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from search.engine.base import Call, Running, run_call
+from search.engine.base import Addressed, Call, Running, run_call
 from search.engine.child import ERROR, OUTCOME, finite
-from search.engine.job import Answered, FromChild, FromParent, Interrupted, Job
+from search.engine.job import FromChild, FromParent, Interrupted, Job
 from search.engine.local import await_orphan
 from search.engine.mailbox import Mailbox
 from trainer import Observer, Outcome, Report, UserError, show_size, write_json, write_text
@@ -129,7 +129,7 @@ class _Actor(Mailbox):
         return found
 
 
-class RayJob:
+class RayJob(Addressed):
     """A job that is running on some node. As a context: let go or killed on the way out, if it still does."""
 
     def __init__(self, ray: Any, make_actor: Callable[[], Any], job: Job) -> None:
@@ -137,7 +137,6 @@ class RayJob:
         self._make_actor = make_actor
         self._job = job
         self._nodes_lost = 0
-        self._interrupted = False
         self._found: dict[str, Any] | None = None
         self._silent = False
         self._actor: Any = None
@@ -189,16 +188,6 @@ class RayJob:
             return []
         self._poll = self._actor.poll.remote(_POLL_S)
         return messages
-
-    def answer(self, *, stop: bool) -> None:
-        """Answer a `Reported`: stop, or go on."""
-        self._send(Answered(stop))
-
-    def interrupt(self) -> None:
-        """Ask it, once, to checkpoint and end."""
-        if not self._interrupted:
-            self._interrupted = True
-            self._send(Interrupted())
 
     def hang_up(self) -> None:
         """Listen no more: it checkpoints and ends by itself."""

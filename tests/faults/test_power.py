@@ -76,6 +76,22 @@ def test_a_second_ctrl_c_ends_all_trials_at_once_and_one_lets_all_save_themselve
         assert (home / "studies" / "good" / f"trial-000{number}" / "checkpoints" / "last").is_dir()
 
 
+def test_ctrl_c_on_a_ray_cluster_lets_all_trials_save_themselves(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra ray")
+    home = project(tmp_path / "home", epochs=400)
+    process = begin(cp_search(*COMMAND, "--engine", "ray"), home=home)
+    read_until(process, "Trial 0 | evaluation 2", "Trial 1 | evaluation 2")
+    press_ctrl_c(process)
+    ended = wait_for(process)
+    assert ended.code == INTERRUPTED
+    assert ended.err.strip().splitlines()[-1] == "Interrupted. Type the same command to go on."
+    assert [trial.state for trial in trials_of(home)] == [TrialState.RUNNING] * 2
+    again = begin(cp_search(*COMMAND, "--engine", "ray"), home=home)
+    read_until(again, "Trial 0 | Going on from", "Trial 1 | Going on from")
+    press_ctrl_c(again)
+    assert wait_for(again).code == INTERRUPTED
+
+
 def press_ctrl_c(process: subprocess.Popen[str]) -> None:
     """As a terminal does: to the whole process group."""
     os.killpg(process.pid, signal.SIGINT)

@@ -147,3 +147,18 @@ def test_where_nothing_can_be_forked_a_trial_is_spawned_and_the_job_ends_alike(p
     found = json.loads(out)
     assert sum(found["trials"].values()) == 2
     assert (project / found["final"]["model_dir"] / "model.safetensors").is_file()
+
+
+def test_a_trial_whose_weights_are_kept_is_exported_as_a_model(tmp_path: Path) -> None:
+    write_sample(tmp_path / "data", rows=120, seed=1)
+    for keep in ("all", "records"):
+        space = {**SPACE, "name": keep, "keep": keep}
+        (tmp_path / f"{keep}.yaml").write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+        code, _, err = call(tmp_path, "run", f"{keep}.yaml", "--no-finish")
+        assert code == 0, err
+    assert document(tmp_path, "export", "studies/all/trial-0000", "--to", "model")["largest_difference"] < 1e-3
+    (row,) = document(tmp_path, "predict", "model", "你真的很棒")
+    assert row["text"] == "你真的很棒"
+    code, _, err = call(tmp_path, "export", "studies/records/trial-0000", "--to", "other")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "keep: all" in err
