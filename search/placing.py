@@ -52,11 +52,13 @@ def open_engine(name: str, address: str | None, placing: Placing) -> Iterator[En
     if name == "local":
         if address is not None:
             raise UserError("--address is that of a Ray cluster; add --engine ray")
-        yield LocalEngine()
-        return
-    with RayEngine(address=address, needs=placing) as engine:
-        placing.gpus = engine.has_gpus
+        engine = LocalEngine()
+        engine.warm_up()
         yield engine
+        return
+    with RayEngine(address=address, needs=placing) as cluster:
+        placing.gpus = cluster.has_gpus
+        yield cluster
 
 
 def seats_on(engine: RayEngine, placing: Placing, wish: Wish) -> Seats:

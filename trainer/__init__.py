@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.appraise import Reloaded as Reloaded
-    from trainer.appraise import Ruled as Ruled
-    from trainer.appraise import Together as Together
+    from trainer.appraisal import Exported as Exported
+    from trainer.appraisal import Reloaded as Reloaded
+    from trainer.appraisal import Ruled as Ruled
+    from trainer.appraisal import Together as Together
     from trainer.appraise import appraise_answers as appraise_answers
     from trainer.appraise import appraise_baseline as appraise_baseline
     from trainer.appraise import appraise_rule as appraise_rule
@@ -110,7 +111,6 @@ if TYPE_CHECKING:
     from trainer.errors import UserError as UserError
     from trainer.errors import WorkerLost as WorkerLost
     from trainer.experiment import load_run_config as load_run_config
-    from trainer.export import Exported as Exported
     from trainer.export import ExportExtras as ExportExtras
     from trainer.export import export_model as export_model
     from trainer.files import write_json as write_json
@@ -151,10 +151,8 @@ if TYPE_CHECKING:
     from trainer.unheeded import unheeded_settings as unheeded_settings
 
 _HOMES = {
+    "trainer.appraisal": ["Exported", "Reloaded", "Ruled", "Together"],
     "trainer.appraise": [
-        "Reloaded",
-        "Ruled",
-        "Together",
         "appraise_answers",
         "appraise_baseline",
         "appraise_rule",
@@ -231,7 +229,7 @@ _HOMES = {
         "WorkerLost",
     ],
     "trainer.experiment": ["load_run_config"],
-    "trainer.export": ["ExportExtras", "Exported", "export_model"],
+    "trainer.export": ["ExportExtras", "export_model"],
     "trainer.files": ["write_json", "write_text"],
     "trainer.memory.arithmetic": ["lacks_bf16"],
     "trainer.memory.card": ["CardSpec", "parse_card", "present_card", "show_size", "sized_card"],

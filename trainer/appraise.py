@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
+from trainer.appraisal import Reloaded, Ruled, Together
 from trainer.assess.assess import assess, difference
 from trainer.assess.assessment import Assessment, Comparison
 from trainer.assess.bootstrap import Draws, resample
@@ -39,44 +40,12 @@ NEAR_TIE = 1e-4
 
 
 @dataclass(frozen=True)
-class Ruled:
-    """The final model of a finished run, and how its logits become labels. rule: None for plain argmax."""
-
-    run_directory: str
-    rule: Rule | None = None
-
-
-@dataclass(frozen=True)
 class Judged:
     """A model's answers on labelled rows of one file."""
 
     tasks: tuple[Task, ...]
     rows: Rows
     answers: Answers
-
-
-@dataclass(frozen=True)
-class Together:
-    """Members and the best single one on the same validation rows. gain: together - single, paired."""
-
-    alone: list[float]
-    single: Interval
-    together: Interval
-    gain: Interval
-
-
-@dataclass(frozen=True)
-class Reloaded:
-    """An export, loaded afresh, on the rows of a file.
-
-    differing: rows with another label than expected, near-ties all of them. difference: the largest of any
-    probability.
-    """
-
-    rows: int
-    f1_macro: float
-    differing: int
-    difference: float
 
 
 def appraise_rule(run_directory: Path, *, path: Path, seed: int, site: Site | None = None) -> Rule:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.appraisal import Exported
 from trainer.ensemble import open_predictor
 from trainer.errors import UserError
-from trainer.export import ExportDiffers, Exported, require_replaceable
+from trainer.export import ExportDiffers, require_replaceable
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from trainer import onnx_model
+from trainer.appraisal import Exported
 from trainer.assess.rule import Rule
 from trainer.ensemble_card import ensemble_card
 from trainer.errors import CardTooSmall, ModelError, UserError
 from trainer.experiment import load_run_config
-from trainer.export import TOLERANCE, ExportDiffers, Exported, ExportExtras, export_model, require_replaceable
+from trainer.export import TOLERANCE, ExportDiffers, ExportExtras, export_model, require_replaceable
 from trainer.files import write_json, write_text
 from trainer.model_card import CardFacts
 from trainer.onnx_model import OnnxBackend, OnnxCheck

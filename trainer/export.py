@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from trainer.appraisal import Exported
 from trainer.assess.rule import Floats, Rule, plain_rule, ruled_logits
 from trainer.config.schema import Config
 from trainer.data.tasks import Task
@@ -42,15 +43,6 @@ MEAN_SCALE = float(2**20)
 
 class ExportDiffers(CpSearchError):
     """The exported model, loaded again, does not say what the trained one says."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """Where the model lies and how far its logits were from the trained model's when reloaded."""
-
-    directory: Path
-    largest_difference: float
-    checked_texts: int
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ from search.engine.job import FromChild, FromParent, Job
 from trainer import Observer, Outcome, Report, UserError
 
 START_METHOD = "CP_SEARCH_START_METHOD"
-PRELOAD = ("search.engine.preload",)
+PRELOAD = ("search.engine.deaf", "search.engine.preload")
 
 #: by number: Windows has no such signal, but the line is read there too
 _SIGKILL = 9
@@ -49,6 +50,11 @@ class LocalEngine:
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(list(preload))
+
+    def warm_up(self) -> None:
+        """Let the forkserver begin its imports now, beside what this process still has to do."""
+        if self._context.get_start_method() == "forkserver":
+            multiprocessing.forkserver.ensure_running()
 
     def start(self, job: Job) -> Child:
         """Start `job`; whatever outcome an earlier attempt left in its directory is removed first.

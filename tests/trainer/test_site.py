@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import CommandLine
 from tests.trainer.runs import make_config, write_rows
-from trainer.appraise import Ruled, appraise_rule, appraise_together, judge_rows, require_same
+from trainer.appraisal import Ruled
+from trainer.appraise import appraise_rule, appraise_together, judge_rows, require_same
 from trainer.data.read import read_table
 from trainer.ensemble import export_ensemble, open_predictor
 from trainer.errors import CardTooSmall

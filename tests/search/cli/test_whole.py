@@ -15,6 +15,7 @@ import yaml
 
 from tests.conftest import environment
 from tests.search.cli.test_bad_input import SPACE
+from tests.search.cli.test_start import SHOW_MODULES
 from trainer import write_sample
 
 pytestmark = pytest.mark.slow
@@ -149,6 +150,17 @@ def test_where_nothing_can_be_forked_a_trial_is_spawned_and_the_job_ends_alike(p
     assert (project / found["final"]["model_dir"] / "model.safetensors").is_file()
 
 
+def test_the_process_that_searches_never_imports_what_its_trials_train_with(project: Path) -> None:
+    command = [sys.executable, "-c", SHOW_MODULES, "run", "space.yaml", "--studies-dir", "watched"]
+    done = subprocess.run(
+        command, cwd=project, env=environment(), capture_output=True, text=True, encoding="utf-8"
+    )
+    loaded = set(done.stderr.splitlines())
+    assert "search.finish.export" in loaded
+    assert not {"torch", "transformers", "tokenizers", "sklearn", "scipy.stats", "tensorboard"} & loaded
+    assert (project / "watched/good/final/model").is_dir()
+
+
 def test_a_trial_whose_weights_are_kept_is_exported_as_a_model(tmp_path: Path) -> None:
     write_sample(tmp_path / "data", rows=120, seed=1)
     for keep in ("all", "records"):
@@ -156,7 +168,9 @@ def test_a_trial_whose_weights_are_kept_is_exported_as_a_model(tmp_path: Path) -
         (tmp_path / f"{keep}.yaml").write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
         code, _, err = call(tmp_path, "run", f"{keep}.yaml", "--no-finish")
         assert code == 0, err
-    assert document(tmp_path, "export", "studies/all/trial-0000", "--to", "model")["largest_difference"] < 1e-3
+    assert (
+        document(tmp_path, "export", "studies/all/trial-0000", "--to", "model")["largest_difference"] < 1e-3
+    )
     (row,) = document(tmp_path, "predict", "model", "你真的很棒")
     assert row["text"] == "你真的很棒"
     code, _, err = call(tmp_path, "export", "studies/records/trial-0000", "--to", "other")
