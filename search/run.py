@@ -166,13 +166,11 @@ def elapsed(started: float) -> float:
 
 
 def _with_options(space: Space, options: RunOptions) -> Space:
-    changes = {"trials": options.n_trials, "time_s": options.time_s}
-    given = {key: value for key, value in changes.items() if value is not None}
-    budget = space.budget.model_copy(update=given)
+    space = space.within(trials=options.n_trials, time_s=options.time_s)
     card = rehearsed(space) if options.rehearse else space.card
     # A fork is made from the study of the space's own name.
     name = space.name if options.fork else options.name or space.name
-    return replace(space, name=name, budget=budget, card=card)
+    return replace(space, name=name, card=card)
 
 
 def _descent(space: Space, options: RunOptions) -> Descent:

@@ -66,6 +66,7 @@ _INDIFFERENT = {
     ),
 }
 _DEFAULT_TRIALS = 30
+_ASSUMED_BUDGET = f"the space names no budget: {_DEFAULT_TRIALS} trials"
 # A trial never sees the test rows: they belong to the finish.
 _BLIND = flag_layer({"data.test_path": None})
 _WITHOUT_WEIGHTS = flag_layer({"callbacks.save_top_k": 0, "experiment.save_final_model": False})
@@ -133,6 +134,17 @@ class Space:
         base, *fixed = self.layers
         carried = [_carried(base), *(_without_length(layer) for layer in fixed)]
         return resolve([template, *carried, flag_layer(params), changes]).config
+
+    def within(self, *, trials: int | None = None, time_s: float | None = None) -> Space:
+        """The same space with what is given of a budget; one that the file does not name is not assumed then."""
+        wanted = {"trials": trials, "time_s": time_s}
+        given = {key: value for key, value in wanted.items() if value is not None}
+        if not given:
+            return self
+        assumed = _ASSUMED_BUDGET in self.notes
+        changes = {"trials": None, **given} if assumed else given
+        notes = [note for note in self.notes if note != _ASSUMED_BUDGET]
+        return replace(self, budget=self.budget.model_copy(update=changes), notes=notes)
 
     def finished_with(self, template: str) -> Space:
         """The same space, its finish with another template. Raises ConfigError if there is no such one."""
@@ -357,9 +369,7 @@ def _without_length(layer: Layer) -> Layer:
 
 def _budget(budget: Budget) -> tuple[Budget, list[str]]:
     if budget.trials is None and budget.time_s is None:
-        return budget.model_copy(update={"trials": _DEFAULT_TRIALS}), [
-            f"the space names no budget: {_DEFAULT_TRIALS} trials"
-        ]
+        return budget.model_copy(update={"trials": _DEFAULT_TRIALS}), [_ASSUMED_BUDGET]
     return budget, []
 
 

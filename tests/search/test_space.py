@@ -96,6 +96,17 @@ def test_what_a_space_leaves_out_has_a_default_and_the_budget_is_said(load: Load
     assert space.notes == ["the space names no budget: 30 trials"]
 
 
+def test_a_budget_is_assumed_only_where_the_command_line_gives_none_either(load: Load) -> None:
+    space = load(HEAD + RATE)
+    assert space.within() == space
+    for given in ({"trials": 5}, {"time_s": 60.0}, {"trials": 5, "time_s": 60.0}):
+        within = space.within(**given)
+        assert (within.budget.trials, within.budget.time_s) == (given.get("trials"), given.get("time_s"))
+        assert within.notes == []
+    named = load(HEAD + RATE + "budget: {trials: 7, target: 0.9}\n").within(time_s=60.0)
+    assert (named.budget.trials, named.budget.time_s, named.budget.target) == (7, 60.0, 0.9)
+
+
 def test_all_problems_are_reported_at_once_in_file_order(refused: Callable[..., list[str]]) -> None:
     text = """\
 name: a/b
