@@ -136,7 +136,7 @@ class Space:
         return resolve([template, *carried, flag_layer(params), changes]).config
 
     def within(self, *, trials: int | None = None, time_s: float | None = None) -> Space:
-        """The same space with what is given of a budget; one that the file does not name is not assumed then."""
+        """The same space with what is given of a budget; one the file does not name is not assumed then."""
         wanted = {"trials": trials, "time_s": time_s}
         given = {key: value for key, value in wanted.items() if value is not None}
         if not given:
