@@ -1,11 +1,13 @@
-"""Where sampler and storage saturate, from one worker to a thousand.
+"""Where sampler, storage and planner saturate, from one worker to a thousand.
 
     python -m benchmarks.scale [--sizes 100,1000,10000,100000] [--stored 100,1000] [--trials 100000]
+    python -m benchmarks.scale --trial-minutes 10,1
     python -m benchmarks.scale --storage postgresql+psycopg://...
 
 Measures what one trial costs in a study of each size, with the real sampler (TPE), pruner (median) and
 storage, then simulates fleets on these costs. Trials in memory measure the sampler alone; what a database
-adds to it is the storage's share. Beyond the largest measured size a cost goes on by its last slope.
+adds to it at the same size is the storage's share. Beyond the largest measured size the sampler's time goes on
+by its last slope, and the storage's where that rises. The planner is asked for combinations it knows.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from benchmarks.scale.costs import EVALUATIONS, Cost, measure
+from benchmarks.scale.costs import EVALUATIONS, Cost, measure, timed
 from benchmarks.scale.fleet import Account, Fleet, curve, simulate
+from search.room import RoomBook, combinations, survey
 from search.space import Space, load_space
 from search.storage import open_storage, sqlite_url
+from trainer import Room
 
 FLEETS = (1, 10, 100, 1000)
 
@@ -35,7 +39,20 @@ def main() -> None:
         url = arguments.storage or sqlite_url(Path(directory) / "scale.db")
         print(f"\n{url.partition(':')[0]}: sampler, pruner and storage")
         stored = _measured(space, open_storage(url), arguments.stored, arguments.repeats)
-    _simulated(memory, stored, arguments)
+    _planner(space)
+    for minutes in arguments.trial_minutes:
+        _simulated(memory, stored, arguments, minutes=minutes)
+
+
+def _planner(space: Space) -> None:
+    """What a trial's room costs once its combination was planned; the rooms themselves are made up."""
+    room = Room("fits", predicted_bytes=2**30, needed_bytes=2**30, limit_bytes=2**32)
+    known = survey(space, card="any", ask=lambda configs: [room] * len(configs))
+    book = RoomBook(space, known, ask=lambda configs: [])
+    values = combinations(space)
+    seconds = timed(lambda: [book.room(chosen) for chosen in values * 100])
+    each = 1e6 * seconds / (100 * len(values))
+    print(f"\nplanner: {len(values)} combinations, planned once a study; then {each:.0f} us a trial")
 
 
 def _arguments() -> argparse.Namespace:
@@ -47,13 +64,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--storage", help="a database in place of an SQLite file")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--trials", type=int, default=100_000, help="trials of the simulated study")
-    parser.add_argument("--trial-minutes", type=float, default=10.0, help="median training time of a trial")
+    parser.add_argument(
+        "--trial-minutes", type=_minutes, default=_minutes("10,1"), help="median training times of a trial"
+    )
     parser.add_argument("--failures", type=float, default=0.1, help="failures of a node in a day")
     return parser.parse_args()
 
 
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
+
+
+def _minutes(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
 
 
 def _measured(space: Space, storage: BaseStorage, sizes: list[int], repeats: int) -> list[Cost]:
@@ -68,20 +91,21 @@ def _measured(space: Space, storage: BaseStorage, sizes: list[int], repeats: int
     return costs
 
 
-def _simulated(memory: Sequence[Cost], stored: Sequence[Cost], arguments: argparse.Namespace) -> None:
-    sampler = curve(memory, lambda cost: cost.whole)
-    with_storage = curve(stored, lambda cost: cost.whole)
-
-    def storage(size: int) -> float:
-        return max(1e-4, with_storage(size) - sampler(size))
-
+def _simulated(
+    memory: Sequence[Cost], stored: Sequence[Cost], arguments: argparse.Namespace, *, minutes: float
+) -> None:
+    sampler = curve([(cost.trials, cost.whole) for cost in memory])
+    storage = curve(
+        [(cost.trials, max(1e-4, cost.whole - sampler(cost.trials))) for cost in stored], falls=False
+    )
     print(
-        f"\n{arguments.trials} trials of {arguments.trial_minutes:g} min, {arguments.failures:g} failures "
-        f"of a node in a day; storage costs beyond {stored[-1].trials} trials are extrapolated"
+        f"\n{arguments.trials} trials of {minutes:g} min, {arguments.failures:g} failures of a node in a day;"
+        f"\nthe storage takes {1000 * storage(stored[-1].trials):.0f} ms of a trial at {stored[-1].trials}, "
+        f"{1000 * storage(arguments.trials):.0f} ms at {arguments.trials} by extrapolation"
     )
     print("workers    hours  training  waiting  suggesting    lost  retried  storage busy")
     for workers in FLEETS:
-        fleet = Fleet(workers, arguments.trial_minutes * 60, arguments.failures)
+        fleet = Fleet(workers, minutes * 60, arguments.failures)
         _row(simulate(fleet, trials=arguments.trials, sampler=sampler, storage=storage))
 
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.scale.costs import Cost
-
 
 @dataclass(frozen=True)
 class Fleet:
@@ -76,15 +74,20 @@ def simulate(
     return Account(fleet.workers, end / 3600, **shares, retried=retried, busy=served / end)
 
 
-def curve(costs: Sequence[Cost], part: Callable[[Cost], float]) -> Callable[[int], float]:
-    """Seconds at any size: linear between the measured sizes, and on by the last slope beyond them."""
-    points = [(cost.trials, part(cost)) for cost in costs]
+def curve(points: Sequence[tuple[int, float]], *, falls: bool = True) -> Callable[[int], float]:
+    """Seconds at any size, from (trials, seconds): linear between them, and on by the last slope.
+
+    falls: whether that slope may be below zero.
+    """
 
     def at(size: int) -> float:
-        if size <= points[0][0]:
+        if size <= points[0][0] or len(points) == 1:
             return points[0][1]
         pairs = list(pairwise(points))
         (left, low), (right, high) = next((pair for pair in pairs if size <= pair[1][0]), pairs[-1])
-        return low + (high - low) * (size - left) / (right - left)
+        slope = (high - low) / (right - left)
+        if size > right and not falls:
+            return high + max(0.0, slope) * (size - right)
+        return low + slope * (size - left)
 
     return at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.storages import InMemoryStorage
 
-from benchmarks.scale.costs import Cost, measure
+from benchmarks.scale.costs import measure
 from benchmarks.scale.fleet import Fleet, curve, simulate
 from search.space import load_space
 
@@ -46,8 +46,17 @@ def test_nodes_that_fail_cost_time_and_no_trial() -> None:
 
 
 def test_a_cost_goes_on_by_its_last_slope() -> None:
-    at = curve([Cost(10, 1.0, 0, 0), Cost(20, 2.0, 0, 0)], lambda cost: cost.suggest)
+    at = curve([(10, 1.0), (20, 2.0)])
     assert [at(5), at(10), at(15), at(40)] == [1.0, 1.0, 1.5, 4.0]
+
+
+def test_a_storage_whose_last_slope_falls_is_not_taken_to_cost_nothing_some_day() -> None:
+    points = [(10, 2.0), (20, 1.0)]
+    assert curve(points)(30) == 0.0
+    at = curve(points, falls=False)
+    assert [at(5), at(15), at(30), at(100_000)] == [2.0, 1.5, 1.0, 1.0]
+    rising = curve([(10, 1.0), (20, 2.0)], falls=False)
+    assert rising(40) == 4.0
 
 
 def test_costs_are_measured_at_every_size_asked_for() -> None:
