@@ -30,8 +30,11 @@ SUBSET_SEED = 0
 
 
 def prepare(arguments: argparse.Namespace, data: Path) -> None:
-    """COLD's rows as ours, dev.jsonl: all of dev, val.jsonl: the part of it that choices are made on."""
-    import_cold(arguments.cold, out=data, limit_train=arguments.rows)
+    """COLD's rows as ours, dev.jsonl: all of dev, val.jsonl: the part of it that choices are made on.
+
+    What an earlier start left in `data` is written again.
+    """
+    import_cold(arguments.cold, out=data, limit_train=arguments.rows, overwrite=True)
     dev = (data / "val.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     write_text(data / "dev.jsonl", "".join(dev))
     subset = random.Random(SUBSET_SEED).sample(dev, min(arguments.val_rows, len(dev)))

@@ -6,8 +6,8 @@
 
 Measures what one trial costs in a study of each size, with the real sampler (TPE), pruner (median) and
 storage, then simulates fleets on these costs. Trials in memory measure the sampler alone; what a database
-adds to it at the same size is the storage's share. Beyond the largest measured size the sampler's time goes on
-by its last slope, and the storage's where that rises. The planner is asked for combinations it knows.
+adds to it at the same size is the storage's share. Beyond the largest measured size the sampler's time goes
+on by its last slope, and the storage's where that rises. The planner is asked for combinations it knows.
 """
 
 from __future__ import annotations
