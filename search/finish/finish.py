@@ -85,7 +85,7 @@ def _finish(
     wanted = recipe(space, chosen, place=place, length=length)
     home = begin(wanted, place)
     key = _key(handle, wanted, confirmation)
-    done = read_record(home / "final.json", Final, key=key)
+    done = _as_it_lies(read_record(home / "final.json", Final, key=key), home)
     if done is not None and done.model_dir is not None and Path(done.model_dir).is_dir():
         place.observer.say(f"Trial {chosen.number} is retrained already; to do it anew, delete {home}")
         return done
@@ -100,6 +100,14 @@ def _finish(
     final = replace(final, seconds=round(time.monotonic() - started, 1))
     write_record(home / "final.json", final, key=key)
     return final
+
+
+def _as_it_lies(final: Final | None, home: Path) -> Final | None:
+    """Directories as seen from here; they were written as seen from where the finish was made."""
+    if final is None or final.model_dir is None:
+        return final
+    model, run = home / Path(final.model_dir).name, home / Path(final.experiment_dir).name
+    return replace(final, directory=str(home), experiment_dir=str(run), model_dir=str(model))
 
 
 def _shipped(handle: StudyHandle, made: _Made, place: FinishPlace) -> Final:

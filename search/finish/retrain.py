@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -150,7 +150,9 @@ def _trained(home: Path) -> Outcome | None:
         return None
     await_orphan(home)
     outcome = as_outcome(read_result(home))
-    return outcome if outcome is not None and outcome.status == "completed" else None
+    if outcome is None or outcome.status != "completed":
+        return None
+    return replace(outcome, directory=str(home))  # it was written as seen from where it was trained
 
 
 def _peak_line(outcome: Outcome) -> str:

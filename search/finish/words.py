@@ -139,8 +139,9 @@ def _export(final: Final) -> Iterator[str]:
 def _sure(ahead: Interval) -> str:
     if ahead.low is None or ahead.high is None:
         return ""
-    within = "" if ahead.low > 0 or ahead.high < 0 else ", within noise"
-    return f"{_ends(ahead)}{within}"
+    if ahead.low > 0 or ahead.high < 0:
+        return _ends(ahead)
+    return f"{_ends(ahead)}, within noise"
 
 
 def _ends(found: Interval) -> str:

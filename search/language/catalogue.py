@@ -122,7 +122,7 @@ def _group(field: re.Match[str], *, after_field: bool) -> str:
     name, nested = field.groups()
     if not nested:
         return f"(?P<{name}>.+?)"
-    return f"(?P<{name}>(?:[;,:(].*?)?)" if after_field else f"(?P<{name}>.*?)"
+    return f"(?P<{name}>(?: ?[;,:(].*?)?)" if after_field else f"(?P<{name}>.*?)"
 
 
 def _pieces(english: str) -> list[tuple[str, re.Match[str] | None]]:

@@ -9,6 +9,7 @@ from typing import Any
 from search.finish.final import Final
 from search.finish.words import closing_lines, labelled, verdict
 from search.language import translated
+from search.report.reach import flags
 from search.storage import masked
 from search.study import StudyHandle, best_trial
 from search.values import values_line
@@ -61,7 +62,8 @@ class StudyReport:
         lines = [labelled("Study", masked(self.storage)), labelled("Trials", self.directory), "Next:"]
         if self.final is not None and self.final.model_dir is not None:
             lines.append(f'  cp-search predict {self.final.model_dir} "你的文字"')
-        return [*lines, f"  cp-search report {self.study}", "  cp-search dashboard"]
+        found = flags(self.directory, masked(self.storage))
+        return [*lines, f"  cp-search report {self.study}{found}", f"  cp-search dashboard{found}"]
 
 
 def summarise(handle: StudyHandle, directory: Path, *, final: Final | None) -> StudyReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.report.facts import RUNNING, StudyFacts
 from search.report.page import Answer, Stat, Tone
-from search.report.wording import UNKNOWN, score, signed, size, span, with_span
+from search.report.wording import UNKNOWN, score, signed, size, span, stored_text, with_span
 from search.report.words import Words
 from trainer import Interval
 
@@ -85,7 +85,8 @@ def _baseline(facts: StudyFacts, words: Words) -> Stat:
     if baseline is None:
         return Stat(words("stat.baseline"), UNKNOWN, words("stat.no_baseline"))
     ahead = baseline.difference
-    detail = words("stat.ahead", ahead=signed(ahead.value), name=baseline.name)
+    name = stored_text(baseline.name, words=words)
+    detail = words("stat.ahead", ahead=signed(ahead.value), name=name)
     if ahead.low is not None:
         detail += words("stat.ahead_span", span=span(ahead, words))
     return Stat(words("stat.baseline"), with_span(baseline.assessment.f1_macro, words), detail)

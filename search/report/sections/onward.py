@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from search.report.facts import StudyFacts
 from search.report.page import Block, Code, Paragraph, Section
+from search.report.reach import directory_flag, flags
 from search.report.sections.decision import export
 from search.report.words import Words
 
@@ -21,15 +22,16 @@ def configuration(facts: StudyFacts, words: Words) -> Section:
 def onward(facts: StudyFacts, words: Words) -> Section:
     """The exported model, and the commands that go on from here."""
     blocks: list[Block] = export(facts, words)
+    found = flags(facts.directory, facts.storage)
     commands = [
-        f"cp-search status {facts.name}",
-        f"cp-search dashboard {facts.name}",
-        f"cp-search tensorboard {facts.name}",
+        f"cp-search status {facts.name}{found}",
+        f"cp-search dashboard {facts.name}{found}",
+        f"cp-search tensorboard {facts.name}{directory_flag(facts.directory)}",
     ]
     final = facts.stored.final
     if final is not None and final.model_dir is not None:
         commands.insert(0, f'cp-search predict {final.model_dir} "你的文字"')
     elif facts.best is not None:
-        commands.insert(0, f"cp-search retrain {facts.name}")
+        commands.insert(0, f"cp-search retrain {facts.name}{found}")
     blocks.append(Code(words("onward.commands"), "\n".join(commands) + "\n", syntax="sh"))
     return Section("onward", words("onward.title"), tuple(blocks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,18 @@ def test_the_same_command_does_not_search_again(report: Any, project: Path) -> N
     again = document(project, "run", "space.yaml")
     assert again["trials"] == report["trials"]
     assert again["final"] == report["final"]
+
+
+def test_a_study_that_was_moved_goes_on_where_it_lies_now(report: Any, project: Path) -> None:
+    shutil.copytree(project / "studies", project / "moved")
+    shutil.copytree(project / "studies", project / "bare")
+    shutil.rmtree(project / "bare/good/final/model")  # is to be exported once more
+    for place in ("moved", "bare"):
+        found = document(project, "run", "space.yaml", "--studies-dir", place)
+        assert found["trials"] == report["trials"]
+        assert found["final"]["model_dir"] == f"{place}/good/final/model"
+        assert found["final"]["experiment_dir"] == f"{place}/good/final/experiment"
+        assert (project / place / "good/final/model/model.safetensors").is_file()
 
 
 def test_status_tells_the_same_as_the_run(report: Any, project: Path) -> None:

@@ -15,7 +15,7 @@ ZH = words_in("zh-TW")
     [
         (
             "offsets not kept: macro-F1 out of fold 0.7967 -> 0.7641, gain -0.0325 (-0.1045 to 0.0416)",
-            "偏移量不保留：折外 macro-F1 0.7967 -> 0.7641，增加 -0.0325 (-0.1045 to 0.0416)",
+            "偏移量不保留：折外 macro-F1 0.7967 -> 0.7641，增加 -0.0325（-0.1045 至 0.0416）",
         ),
         (
             "temperature 0.682: calibration error out of fold 0.1423 -> 0.1083",
@@ -29,12 +29,16 @@ ZH = words_in("zh-TW")
             "not kept: the gain is within noise; on validation rows 0.6419 against 0.6704 of its best member "
             "(trial 1), gain -0.0285 (-0.0797 to 0.0186)",
             "不保留：增加的幅度在誤差範圍內；驗證資料上 0.6419，最佳成員（試驗 1）為 0.6704，"
-            "增加 -0.0285 (-0.0797 to 0.0186)",
+            "增加 -0.0285（-0.0797 至 0.0186）",
         ),
         (
             "tied: a difference of means within its own 95% interval (Student's t, df = 2, deviation between "
             "seeds pooled over 2 candidates)",
             "平手：平均值之差落在其 95% 區間內（Student t 分布，自由度 2，種子間的標準差合併自 2 個候選）",
+        ),
+        (
+            "TF-IDF of characters (1- to 3-grams) and logistic regression",
+            "字元（1 至 3 字）的 TF-IDF 加邏輯迴歸",
         ),
         (
             "percentile bootstrap over rows, 1000 resamples, seed 0",
