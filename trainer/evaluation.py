@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.data.batches import collate
+from trainer.data.packs import pack_rows
 from trainer.forward import Forward
 from trainer.loss import MultiTaskLoss
 from trainer.metrics import Scores, score
@@ -86,10 +87,20 @@ def infer(model: Classifier, split: Split, *, max_length: int, precision: Precis
     logits_NC = torch.empty(len(lengths_N), sum(model.sizes))
 
     def compute(rows: Indices) -> None:
-        batch = collate(split.tokens, rows, labels_NT=split.labels_NT, max_length=max_length)
         with precision.autocast():
-            part_BC = model(batch.ids_BL.to(device), batch.mask_BL.to(device))
+            part_BC = _logits(model, split, rows, max_length=max_length, device=device)
         logits_NC[torch.from_numpy(rows)] = part_BC.float().cpu()
 
     over(lengths_N, compute)
     return logits_NC
+
+
+def _logits(
+    model: Classifier, split: Split, rows: Indices, *, max_length: int, device: torch.device
+) -> Tensor:
+    """Of `rows`, longest first: packed where the model takes packs, else padded."""
+    if model.packs:
+        return model.packed(pack_rows(split.tokens, rows, labels_NT=split.labels_NT, max_length=max_length))
+    batch = collate(split.tokens, rows, labels_NT=split.labels_NT, max_length=max_length)
+    logits_BC: Tensor = model(batch.ids_BL.to(device), batch.mask_BL.to(device))
+    return logits_BC

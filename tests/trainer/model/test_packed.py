@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +19,15 @@ from trainer.config.schema import Checkpointing, ModelConfig, Pooling
 from trainer.data.batches import collate
 from trainer.data.packs import PackedBatch, pack_rows, packs
 from trainer.data.tokens import Tokens
+from trainer.evaluation import infer
+from trainer.forward import Forward
 from trainer.loss import MultiTaskLoss
+from trainer.memory.card import open_card
+from trainer.memory.recovery import Recovery, TokenBudget
 from trainer.model.build import build_model, checkpoint_layers, load_tokenizer
 from trainer.model.classifier import Classifier
 from trainer.model.packed import PACKED_FAMILIES
+from trainer.step import Precision
 
 ROWS = 12
 
@@ -62,7 +70,7 @@ def compare(model: Classifier) -> None:
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-    # Padded texts are still welcome: an evaluation pads.
+    # Padded texts are still welcome.
     again = outcome(model, model(padded.ids_BL, padded.mask_BL), padded.labels_BT)
     torch.testing.assert_close(again, expected)
 
@@ -78,6 +86,25 @@ def test_packing_goes_with_gradient_checkpointing(tmp_path: Path, setting: Check
     model = classifier(tmp_path / "m", "bert", "cls")
     checkpoint_layers(model.net, setting)
     compare(model)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_an_evaluation_gives_the_same_packed_and_padded(tmp_path: Path, pooling: Pooling) -> None:
+    model = classifier(tmp_path / "m", "bert", pooling)
+    split: Any = SimpleNamespace(tokens=texts(), labels_NT=np.arange(ROWS)[:, None] % 2)
+    packed_calls: list[int] = []
+
+    def logits() -> torch.Tensor:
+        with open_card(None, present=None) as card:
+            over = partial(Forward(Recovery(card, say=print), TokenBudget(64, 32)).over, where="here")
+            return infer(model, split, max_length=32, precision=Precision("cpu"), over=over)
+
+    expected, whole = logits(), model.packed
+    assert model.use_packing()
+    model.packed = lambda batch: packed_calls.append(len(batch.labels_BT)) or whole(batch)  # type: ignore[method-assign, func-returns-value]  # of this model only
+    torch.testing.assert_close(logits(), expected, rtol=1e-4, atol=1e-5)
+    assert sum(packed_calls) == ROWS
+    assert len(packed_calls) > 1
 
 
 def one_pack() -> PackedBatch:
