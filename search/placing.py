@@ -52,13 +52,11 @@ def open_engine(name: str, address: str | None, placing: Placing) -> Iterator[En
     if name == "local":
         if address is not None:
             raise UserError("--address is that of a Ray cluster; add --engine ray")
-        engine = LocalEngine()
-        engine.warm_up()
-        yield engine
+        yield LocalEngine()
         return
-    with RayEngine(address=address, needs=placing) as cluster:
-        placing.gpus = cluster.has_gpus
-        yield cluster
+    with RayEngine(address=address, needs=placing) as engine:
+        placing.gpus = engine.has_gpus
+        yield engine
 
 
 def seats_on(engine: RayEngine, placing: Placing, wish: Wish) -> Seats:

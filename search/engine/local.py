@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -50,11 +49,6 @@ class LocalEngine:
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(list(preload))
-
-    def warm_up(self) -> None:
-        """Let the forkserver begin its imports now, beside what this process still has to do."""
-        if self._context.get_start_method() == "forkserver":
-            multiprocessing.forkserver.ensure_running()
 
     def start(self, job: Job) -> Child:
         """Start `job`; whatever outcome an earlier attempt left in its directory is removed first.
