@@ -197,6 +197,7 @@ def test_a_search_that_is_offered_nothing_but_what_cannot_fit_ends(tmp_path: Pat
     assert states == [TrialState.PRUNED] * 8
 
 
+@pytest.mark.slow
 def test_rooms_are_planned_in_a_child_that_says_how_far_it_is(tmp_path: Path) -> None:
     rows = {f"data.{name}_path": str(write_rows(tmp_path / f"{name}.jsonl", 40)) for name in ("train", "val")}
     settings = {**SPACE["set"], **rows, "data.cache_dir": str(tmp_path / "cache")}

@@ -25,6 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[str
     return [home / "run-1", home / "run-2"], read_table(Path(str(config.data.val_path))).texts
 
 
+@pytest.mark.slow
 def test_an_ensemble_gives_the_mean_of_its_members(
     tmp_path: Path, runs: tuple[list[Path], list[str]]
 ) -> None:

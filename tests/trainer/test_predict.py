@@ -113,6 +113,7 @@ def test_predictions_do_not_depend_on_the_batch_or_the_order(model: Path) -> Non
     assert seen[-1] == (len(texts), len(texts))
 
 
+@pytest.mark.slow
 def test_the_models_own_recipe_needs_nothing_of_this_package(model: Path, tmp_path: Path) -> None:
     card = (model / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)

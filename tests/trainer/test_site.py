@@ -156,6 +156,7 @@ def test_members_that_are_compared_are_on_the_card_one_at_a_time(finished: Finis
     assert found == appraise_together(members, path=finished.rows)
 
 
+@pytest.mark.slow
 def test_an_ensemble_whose_members_do_not_fit_together_takes_them_in_turn(
     finished: Finished, tmp_path: Path
 ) -> None:

@@ -245,6 +245,7 @@ def test_heads_that_differ_begin_anew_and_it_is_said(tmp_path: Path) -> None:
     assert set(summary_of(tmp_path / "run" / "stages" / "1")["tasks"]) == {"toxicity"}
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_scored_and_can_be_loaded(tmp_path: Path) -> None:
     members = []
     for seed in (1, 2):

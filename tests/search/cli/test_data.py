@@ -58,6 +58,7 @@ def test_the_check_prints_the_class_order_in_use(cp_search: CommandLine, tmp_pat
     assert order == sorted(order)
 
 
+@pytest.mark.slow
 def test_a_configuration_brings_its_files_tokenizer_and_length(
     cp_search: CommandLine, rows: Path, tmp_path: Path
 ) -> None:

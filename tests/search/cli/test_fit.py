@@ -264,6 +264,7 @@ def test_checkpointing_is_not_offered_to_a_family_that_has_none(
         fit(FitFlags(card="4GiB", model=str(tmp_path), set=[cache], checkpointing="on"))
 
 
+@pytest.mark.slow
 def test_software_of_another_age_is_planned_as_it_used_memory(
     model: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

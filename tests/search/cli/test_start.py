@@ -73,6 +73,7 @@ def cpu_seconds(home: Path, *arguments: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["status", "one"], ["study", "list"]], ids=" ".join)
 def test_looking_costs_little_beside_importing_its_libraries(command: list[str], home: Path) -> None:
     # In turns, and the least of each: they meet the same machine.

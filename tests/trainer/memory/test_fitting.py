@@ -146,6 +146,7 @@ def test_the_largest_micro_batch_fits_and_one_more_does_not(planner: Planner) ->
     assert largest(2**40, planner) == Rung(32, False, False)
 
 
+@pytest.mark.slow
 def test_the_largest_micro_batch_is_found_with_measures_where_it_would_not_fill_the_card_without(
     planner: Planner,
 ) -> None:
