@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from search.rates import Rates, rates_for
 from search.space import load_space
 from trainer import (
     CheckRequest,
     ModelError,
     check_data,
-    encoder_shape,
     exportable,
     load_config,
     require_model,
@@ -33,8 +33,6 @@ TEMPLATE = "draft.yaml.j2"
 GIB = 2**30
 #: cards for which the template rtx3050_optimized is meant
 SMALL_CARD_BYTES = int(4.5 * GIB)
-#: hidden size from which an encoder is of BERT-base's kind and takes its learning rates
-BASE_WIDTH = 768
 #: sequence lengths are suggested in steps of this many tokens, up to what BERT has positions for
 _LENGTH_STEP, _LONGEST = 32, 512
 #: a class with less than this share of a task's rows makes class weights worth a try
@@ -55,35 +53,6 @@ class DraftRequest:
     test: Path | None
     model: str
     card: CardSpec | None = None
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Learning rates to search, and those known to be good for encoders of this kind."""
-
-    low: float
-    high: float
-    good: tuple[float, ...]
-    why: str
-
-
-#: published ranges for fine-tuning BERT-base (Devlin et al. 2019, appendix A.3: 2e-5, 3e-5, 5e-5), and higher
-#: ones for what is smaller (the compact BERTs of Turc et al. 2019 were tuned over 3e-5 to 3e-4; ELECTRA-small
-#: is fine-tuned at 3e-4) or untrained
-PRETRAINED = Rates(5e-6, 1e-4, (2e-5, 3e-5, 5e-5), "the usual range for encoders of BERT-base's size")
-SMALL = Rates(5e-5, 5e-4, (1e-4, 2e-4), "a small encoder takes, and needs, higher rates than BERT-base")
-UNTRAINED = Rates(3e-4, 3e-3, (1e-3,), "an encoder trained from nothing needs higher rates")
-
-
-def rates_for(model: str) -> Rates:
-    """By the encoder's width, from its configuration alone.
-
-    Raises:
-        ModelError: the model's shape is known nowhere.
-    """
-    if model.startswith("builtin:"):
-        return UNTRAINED
-    return PRETRAINED if int(encoder_shape(model).hidden_size) >= BASE_WIDTH else SMALL
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainer.data.findings import UNKNOWN_TOKENS
 from trainer.data.splits import Rows, Split, cache_directory, tokenised
+from trainer.data.tokens import UNKNOWN_TOKENS
 from trainer.files import flush
 from trainer.journal import Journal, tokenising
 from trainer.loss import MultiTaskLoss, class_weights

@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.cold_search import prepare
 from benchmarks.race.log import Course, Log
 from benchmarks.race.rules import Rules, Search
 from benchmarks.race.summary import show
@@ -43,6 +42,9 @@ GRACE_S = 600.0
 
 def race(arguments: argparse.Namespace) -> None:
     """All contenders at all seeds; what a seed's contender left already is not run again."""
+    # Not where contenders start: it imports scikit-learn.
+    from benchmarks.cold_search import prepare
+
     prepare(arguments, arguments.out / "data")
     for seed in range(arguments.seeds):
         shift = seed % len(arguments.contenders)

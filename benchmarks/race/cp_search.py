@@ -17,7 +17,7 @@ import yaml
 
 from benchmarks.race.log import Ended, Log
 from benchmarks.race.rules import EFFECTIVE_BATCH, EVALUATION, LEARNING_RATE, WARMUP, WEIGHT_DECAY, Rules
-from search.draft import rates_for
+from search.rates import rates_for
 
 _RULES = "CP_SEARCH_RACE"
 #: how `Loop` says a run ended -> the log's word

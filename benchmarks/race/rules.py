@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.memory.card import open_card, parse_card
-
 if TYPE_CHECKING:
     from benchmarks.race.log import Log
     from trainer.memory.card import Card
@@ -71,6 +69,9 @@ class Rules:
 
     def open_card(self) -> Card:
         """The card that a trial trains under."""
+        # Imports torch: a contender that needs it in its trials alone is not to pay for it twice.
+        from trainer.memory.card import open_card, parse_card
+
         return open_card(parse_card(self.card, virtual=True) if self.card else None)
 
 

@@ -13,6 +13,7 @@ from trainer.config.schema import ModelConfig
 from trainer.data.facts import FileFacts, Sheet, TokenFacts
 from trainer.data.read import MASKED, Labels
 from trainer.data.tasks import Task, idle_labels
+from trainer.data.tokens import UNKNOWN_TOKENS
 from trainer.data.unlikeness import Unlikeness
 
 Level = Literal["error", "warning", "note"]
@@ -23,7 +24,6 @@ PLACES = 5
 FAULT_PLACES = 20
 
 #: From these shares on something common in small numbers becomes a warning.
-UNKNOWN_TOKENS = 0.01
 CUT_ROWS = 0.05
 OTHER_SCRIPT = 0.05
 

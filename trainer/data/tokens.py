@@ -35,6 +35,9 @@ IDS, OFFSETS, META = "ids.int32", "offsets.npy", "meta.json"
 #: Longest row kept, special tokens included, when the tokenizer states no sensible limit.
 DEFAULT_LIMIT = 512
 
+#: Share of tokens that a vocabulary does not know, from which on its model reads too little of the texts.
+UNKNOWN_TOKENS = 0.01
+
 #: Called with (texts done, texts in all) while they are tokenised.
 Progress = Callable[[int, int], None]
 

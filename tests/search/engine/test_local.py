@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from search.engine.base import Call, run_calls
 from search.engine.local import START_METHOD, LocalEngine, death
+from tests.conftest import environment
 from tests.search.engine.contract import EngineContract, Talker, Watcher
 from tests.search.fakes import Scripted
 from trainer import UserError
@@ -87,3 +90,13 @@ def test_a_start_method_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch
 )
 def test_a_death_is_put_in_words(code: int, words: str) -> None:
     assert death(code) == words
+
+
+def test_a_child_is_forked_with_nothing_that_trials_do_not_use() -> None:
+    program = (
+        "import sys, search.engine.preload; print({'sklearn', 'scipy.stats'} & set(sys.modules) or 'none')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "none"
