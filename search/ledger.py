@@ -39,8 +39,7 @@ class Ledger:
         found = self._handle.trials()
         self._seen = len(found)
         for trial in found:
-            if trial.number not in self._ended:
-                self._note(trial)
+            self._note(trial)
         return found
 
     def put(self, trial: FrozenTrial) -> None:
@@ -99,6 +98,9 @@ class Ledger:
         return number in mine and self.is_drawn(self._open[number])
 
     def _note(self, trial: FrozenTrial) -> None:
+        """Each trial that has ended once, however often it is read and put."""
+        if trial.number in self._ended:
+            return
         if not trial.state.is_finished():
             self._open[trial.number] = trial
             return
