@@ -1,6 +1,6 @@
 """Where sampler, storage and planner saturate, from one worker to a thousand.
 
-    python -m benchmarks.scale [--sizes 100,1000,10000,100000] [--stored 100,1000] [--trials 100000]
+    python -m benchmarks.scale [--sizes 100,1000,5000,20000,100000] [--stored 100,1000,5000] [--trials 100000]
     python -m benchmarks.scale --trial-minutes 10,1
     python -m benchmarks.scale --storage postgresql+psycopg://...
 
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=_numbers, default=_numbers("100,1000,5000,20000,100000"))
     parser.add_argument(
-        "--stored", type=_numbers, default=_numbers("100,500,1500"), help="sizes in a database"
+        "--stored", type=_numbers, default=_numbers("100,1000,5000"), help="sizes in a database"
     )
     parser.add_argument("--storage", help="a database in place of an SQLite file")
     parser.add_argument("--repeats", type=int, default=3)
@@ -103,16 +103,18 @@ def _simulated(
         f"\nthe storage takes {1000 * storage(stored[-1].trials):.0f} ms of a trial at {stored[-1].trials}, "
         f"{1000 * storage(arguments.trials):.0f} ms at {arguments.trials} by extrapolation"
     )
-    print("workers    hours  training  waiting  suggesting    lost  retried  storage busy")
-    for workers in FLEETS:
-        fleet = Fleet(workers, minutes * 60, arguments.failures)
-        _row(simulate(fleet, trials=arguments.trials, sampler=sampler, storage=storage))
+    for one_sampler in (False, True):
+        print("One process suggests for all, storage included:" if one_sampler else "Each worker suggests:")
+        print("workers    hours  training  waiting  suggesting    lost  retried    busy")
+        for workers in FLEETS:
+            fleet = Fleet(workers, minutes * 60, arguments.failures, one_sampler)
+            _row(simulate(fleet, trials=arguments.trials, sampler=sampler, storage=storage))
 
 
 def _row(account: Account) -> None:
     print(
         f"{account.workers:7} {account.hours:8.1f} {account.training:9.1%} {account.waiting:8.1%} "
-        f"{account.suggesting:11.1%} {account.lost:7.2%} {account.retried:8} {account.busy:13.1%}"
+        f"{account.suggesting:11.1%} {account.lost:7.2%} {account.retried:8} {account.busy:7.1%}"
     )
 
 

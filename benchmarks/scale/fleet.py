@@ -12,11 +12,15 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Fleet:
-    """Who works. trial_s: median seconds of a trial's training; failures_per_day: of each node."""
+    """Who works. trial_s: median seconds of a trial's training; failures_per_day: of each node.
+
+    one_sampler: one process suggests for all, as with `--engine ray`; otherwise each worker for itself.
+    """
 
     workers: int
     trial_s: float
     failures_per_day: float
+    one_sampler: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Account:
     """How a simulated study went. hours: of the clock, to the last trial. Shares are of the workers' time.
 
     training: share spent training. waiting: for the storage. suggesting: in the sampler. lost: training
-    that a failing node lost. retried: trials taken up again. busy: share of the time the storage was.
+    that a failing node lost. retried: trials taken up again. busy: share of the time
+    that what all share was.
     """
 
     workers: int
@@ -44,7 +49,8 @@ def simulate(
 
     sampler(n), storage(n): seconds of the worker's own CPU, and of the storage, that one trial costs in a
     study of n trials. The storage serves one at a time, in the order of arrival; a trial that a failing node
-    lost starts again from its last checkpoint, half of what was done on average.
+    lost starts again from its last checkpoint, half of what was done on average. A sampler that all share
+    serves them in the same line.
     """
     dice = random.Random(0)
     free_at = served = 0.0
@@ -55,9 +61,12 @@ def simulate(
     while begun < trials:
         now = heapq.heappop(clock)
         thinking, service = sampler(begun), storage(begun)
-        start = max(now + thinking, free_at)
+        if fleet.one_sampler:
+            start = max(now, free_at) + thinking
+        else:
+            start = max(now + thinking, free_at)
         free_at = start + service
-        served += service
+        served += service + (thinking if fleet.one_sampler else 0.0)
         length = fleet.trial_s * math.exp(dice.gauss(0, 0.5))
         failed = dice.random() < -math.expm1(-fleet.failures_per_day * length / 86_400)
         lost = length * dice.random() / 2 if failed else 0.0

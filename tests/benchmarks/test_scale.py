@@ -63,3 +63,13 @@ def test_costs_are_measured_at_every_size_asked_for() -> None:
     costs = list(measure(load_space("rtx3050"), InMemoryStorage(), sizes=[10, 30], repeats=1))
     assert [cost.trials for cost in costs] == [10, 30]
     assert all(cost.suggest > 0 and cost.whole > cost.suggest for cost in costs)
+
+
+def test_a_sampler_that_all_share_bounds_the_pace_and_one_of_their_own_does_not() -> None:
+    own, shared = (
+        simulate(Fleet(1000, 1.0, 0.0, one_sampler), trials=5000, sampler=a_tenth, storage=instant)
+        for one_sampler in (False, True)
+    )
+    assert own.hours * 3600 < 50
+    assert shared.hours * 3600 >= 500
+    assert shared.busy == pytest.approx(1.0, abs=0.02)
