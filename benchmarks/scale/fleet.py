@@ -61,10 +61,7 @@ def simulate(
     while begun < trials:
         now = heapq.heappop(clock)
         thinking, service = sampler(begun), storage(begun)
-        if fleet.one_sampler:
-            start = max(now, free_at) + thinking
-        else:
-            start = max(now + thinking, free_at)
+        start = max(now, free_at) + thinking if fleet.one_sampler else max(now + thinking, free_at)
         free_at = start + service
         served += service + (thinking if fleet.one_sampler else 0.0)
         length = fleet.trial_s * math.exp(dice.gauss(0, 0.5))
