@@ -33,9 +33,9 @@ Values = Sequence[float]
 PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     "none": lambda _: NopPruner(),
     "median": lambda _: MedianPruner(n_startup_trials=5),
-    "median, not at the first": lambda _: MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+    "median, not at the first": lambda _: MedianPruner(n_startup_trials=5, n_warmup_steps=2),
     "worst quarter": lambda _: PercentilePruner(75.0, n_startup_trials=5),
-    "worst quarter, not at the first": lambda _: PercentilePruner(75.0, n_startup_trials=5, n_warmup_steps=1),
+    "worst quarter, not at the first": lambda _: PercentilePruner(75.0, n_startup_trials=5, n_warmup_steps=2),
     "successive halving (ASHA)": lambda _: SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
     "hyperband": lambda last: HyperbandPruner(min_resource=1, max_resource=last, reduction_factor=2),
 }

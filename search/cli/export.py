@@ -50,8 +50,7 @@ def export(flags: ExportFlags) -> None:
     the finished model; of a run its best evaluation. Before the command ends well, it is loaded back with
     transformers alone and compared.
     """
-    _require(flags)
-    run = run_directory(flags.source, studies_dir=flags.studies_dir)
+    run = _require(flags)
     texts = _texts(run)
     with clean_stdout(flags.json):
         document = _made(flags, run, texts)
@@ -61,16 +60,23 @@ def export(flags: ExportFlags) -> None:
         echo("\n".join(_lines(document)))
 
 
-def _require(flags: ExportFlags) -> None:
-    """Everything that can be wrong, found before anything is written."""
-    from trainer import UserError, require_hub, require_onnx
+def _require(flags: ExportFlags) -> Path:
+    """The run to export; everything that can be wrong is found here, before anything is written."""
+    # What imports torch comes last, so that a slip of the pen is answered at once.
+    from trainer import UserError
 
     if flags.to.exists():
         raise UserError(f"{flags.to} exists already; name a new directory with --to")
+    run = run_directory(flags.source, studies_dir=flags.studies_dir)
     if flags.onnx:
+        from trainer import require_onnx
+
         require_onnx()
     if flags.push_to_hub is not None:
+        from trainer import require_hub
+
         require_hub(flags.push_to_hub)
+    return run
 
 
 def _made(flags: ExportFlags, run: Path, texts: Sequence[str]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def test_the_example_watches_a_run(
     assert len(kept["gaps"]) == 3
 
 
+@pytest.mark.slow
 def test_a_dry_run_imports_nothing(
     with_the_example: list[str], cp_search: CommandLine, tmp_path: Path
 ) -> None:

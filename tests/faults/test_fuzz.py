@@ -86,6 +86,7 @@ def test_the_fuzz_finds_what_is_wrong(home: Path, spoil: Callable[[Bench], None]
     assert fault.startswith(words)
 
 
+@pytest.mark.slow
 def test_the_fuzz_finds_a_value_that_a_study_nobody_killed_would_not_have(home: Path) -> None:
     change_a_value(Bench(home))
     (fault,) = faults_of(Case(home, seed=SEED, jobs=1, kills=0))

@@ -87,6 +87,7 @@ def test_the_last_evaluation_is_stored_too_when_the_run_ended_without_its_worker
     assert bench.listener.started == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_between_two_suggestions_changes_none_of_them(tmp_path: Path) -> None:
     whole, broken = Bench(tmp_path / "whole"), Bench(tmp_path / "broken")
     dropout = "model.dropout_rate: {type: float, low: 0.0, high: 0.5}\n  model.pooling:"
@@ -118,6 +119,7 @@ def test_a_full_disk_is_one_line_and_the_same_search_goes_on_after_it(
     assert bench.search(Scripted, text=ONE, engine=InlineEngine()).trials == {"complete": 1}
 
 
+@pytest.mark.slow
 def test_a_database_that_another_program_has_locked_is_waited_for(bench: Bench) -> None:
     bench.open(ONE)
     other = sqlite3.connect(bench.home / "fake.db", check_same_thread=False)

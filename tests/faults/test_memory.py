@@ -102,6 +102,7 @@ def halvings(watcher: Watcher) -> list[str]:
     return [line.split("OOM detected, ")[1].split(" (")[0] for line in watcher.lines if "OOM" in line]
 
 
+@pytest.mark.slow
 def test_a_limit_that_drops_in_the_middle_of_training_halves_and_goes_on(tmp_path: Path) -> None:
     outcome, watcher = train(tmp_path, DropAtStep3)
     assert (outcome.status, outcome.steps) == ("completed", 5)
@@ -109,6 +110,7 @@ def test_a_limit_that_drops_in_the_middle_of_training_halves_and_goes_on(tmp_pat
     assert outcome.oom_events[0]["where"] == "step 4"
 
 
+@pytest.mark.slow
 def test_a_limit_that_drops_twice_halves_twice(tmp_path: Path) -> None:
     outcome, watcher = train(tmp_path, DropTwice)
     assert outcome.status == "completed"
@@ -138,6 +140,7 @@ def test_past_seven_eighths_of_the_card_a_run_warns_once_with_the_sizes(tmp_path
     assert 0.9 < float(peak.split()[0]) / float(limit.split()[0]) < 1
 
 
+@pytest.mark.slow
 def test_a_run_that_made_no_evaluation_names_no_metrics(tmp_path: Path) -> None:
     outcome, _ = train(tmp_path, DropToNothing, training__batch_size=1, training__effective_batch_size=8)
     assert "metrics" not in outcome.paths
@@ -184,6 +187,7 @@ def test_a_study_on_a_card_below_the_weights_is_refused_before_it_starts(tmp_pat
         survey(handle.space, card="tiny", ask=Surveyor(InlineEngine(), Listener(), card))
 
 
+@pytest.mark.slow
 def test_trials_on_a_card_below_the_weights_are_pruned_with_the_gib_they_are_over(tmp_path: Path) -> None:
     handle, _ = make_study(tmp_path)
     for trial in searched(handle, tmp_path, CardSpec("tiny", MIB, virtual=True)):
@@ -191,6 +195,7 @@ def test_trials_on_a_card_below_the_weights_are_pruned_with_the_gib_they_are_ove
         assert 0 < trial.constraints["memory_gib"] < 0.01
 
 
+@pytest.mark.slow
 def test_the_less_a_card_holds_the_more_a_trial_violates(tmp_path: Path) -> None:
     over = []
     for size in (1, 2):
@@ -202,6 +207,7 @@ def test_the_less_a_card_holds_the_more_a_trial_violates(tmp_path: Path) -> None
     assert one == pytest.approx(two + 1 / 1024)
 
 
+@pytest.mark.slow
 def test_a_trial_that_loses_its_card_in_the_middle_is_pruned_not_failed(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"callbacks.custom": [f"{__name__}:DropToNothing"]}
     handle, _ = make_study(tmp_path, **settings)

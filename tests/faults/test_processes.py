@@ -81,6 +81,7 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_trial_that_always_dies_is_failed_after_its_retries_and_another_takes_its_place(
     bench: Bench,
 ) -> None:
@@ -156,6 +157,7 @@ def test_a_second_ctrl_c_ends_a_child_that_does_not_listen(bench: Bench) -> None
     assert bench.search(Scripted, text=ONE).trials == {"complete": 1}
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_child_alone_makes_it_save_and_the_worker_go_on_with_it(bench: Bench) -> None:
     bench.search(partial(Scripted, values=(0.5, 0.6, 0.7), terminate_after=1), text=ONE)
     assert bench.listener.started == [(0, False), (0, True)]
@@ -163,6 +165,7 @@ def test_sigterm_to_the_child_alone_makes_it_save_and_the_worker_go_on_with_it(b
     assert bench.trials()[0].value == 0.7
 
 
+@pytest.mark.slow
 def test_after_kill_9_of_the_worker_the_same_trial_goes_on_from_its_checkpoint(bench: Bench) -> None:
     bench.open(SPACE_16)
     worker = in_another_process(bench, "partial(Scripted, waits=True)")
@@ -229,6 +232,7 @@ def test_two_workers_at_once_share_a_study_without_running_anything_twice(bench:
     assert [bench.steps(trial.number) for trial in trials] == [[1, 2]] * 16
 
 
+@pytest.mark.slow
 def test_failures_of_a_study_that_was_stopped_do_not_stop_it_again(bench: Bench) -> None:
     with pytest.raises(TooManyFailures):
         bench.search(partial(Scripted, after=end_by_exception))

@@ -127,6 +127,7 @@ def test_a_space_that_did_not_change_needs_no_fork(bench: Bench, catalog: Catalo
         fork(bench.space(WIDER), name=None, catalog=catalog)
 
 
+@pytest.mark.slow
 def test_what_is_taken_over_costs_nothing_and_is_not_trained_again(bench: Bench, catalog: Catalog) -> None:
     tried(bench, 2e-5, 5e-5)
     point = "enqueue: [{training.learning_rate: 2.0e-5, model.pooling: cls}]\n"

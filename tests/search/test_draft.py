@@ -102,6 +102,7 @@ def test_what_data_check_would_refuse_is_said(tmp_path: Path) -> None:
     assert any("also in train" in note for note in draft_space(asked).notes)
 
 
+@pytest.mark.slow
 def test_a_space_that_is_there_is_not_replaced_without_being_told(
     cp_search: CommandLine, tmp_path: Path
 ) -> None:

@@ -225,6 +225,7 @@ def test_confirming_runs_whose_processes_are_killed_go_on_from_their_checkpoints
     assert sum("it goes on (retry 1 of 3)" in line for line in watcher.lines) == 4
 
 
+@pytest.mark.slow
 def test_a_confirming_run_that_always_dies_is_recorded_as_lost_after_its_retries(tmp_path: Path) -> None:
     bench, handle = confirmed(tmp_path, "top_k: 1, seeds: 1")
     job = partial(Scripted, after=end_by_signal)

@@ -103,6 +103,7 @@ def test_a_trial_killed_while_memory_is_short_is_told_so(bench: Bench) -> None:
     assert trial.user_attrs["error"].startswith("out of host memory (it held ")
 
 
+@pytest.mark.slow
 def test_no_further_trial_starts_while_memory_is_short_and_that_is_said_once(bench: Bench) -> None:
     host = Full(GIB, looks=5)
     end = bench.search(partial(Scripted, waits_s=0.3), engine=InlineEngine(), seats=Seats(2), host=host)

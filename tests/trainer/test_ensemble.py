@@ -69,6 +69,7 @@ def test_one_run_is_no_ensemble(tmp_path: Path, runs: tuple[list[Path], list[str
         export_ensemble(directories[:1], to=tmp_path / "model", texts=texts)
 
 
+@pytest.mark.slow
 def test_another_rule_than_is_known_is_refused(tmp_path: Path, runs: tuple[list[Path], list[str]]) -> None:
     directories, texts = runs
     export_ensemble(directories, to=tmp_path / "model", texts=texts)

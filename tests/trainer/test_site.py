@@ -84,6 +84,7 @@ def between(work: Callable[[Site], Any]) -> tuple[int, int]:
     return weights[0], roomy.peak
 
 
+@pytest.mark.slow
 def test_prediction_goes_on_smaller_where_the_card_is_too_small_and_says_the_same(finished: Finished) -> None:
     expected = Predictor(finished.model).predict(finished.texts)
     weights, most = between(lambda site: Predictor(finished.model, site=site).predict(finished.texts))
@@ -106,6 +107,7 @@ def test_what_was_given_up_once_is_not_tried_again(finished: Finished) -> None:
     assert len(tight.lines) == said
 
 
+@pytest.mark.slow
 def test_progress_counts_every_text_once_though_batches_are_repeated(finished: Finished) -> None:
     weights, most = between(lambda site: Predictor(finished.model, site=site).predict(finished.texts))
     seen: list[int] = []
@@ -123,6 +125,7 @@ def test_a_card_below_the_weights_is_refused_with_the_shortfall(finished: Finish
         Predictor(finished.model, site=under(weights - 2**19).site)
 
 
+@pytest.mark.slow
 def test_a_card_that_holds_the_weights_and_no_text_is_refused_too(finished: Finished) -> None:
     weights, _ = between(lambda site: Predictor(finished.model, site=site).predict(finished.texts))
     predictor = Predictor(finished.model, site=under(weights + 1024).site)
@@ -130,6 +133,7 @@ def test_a_card_that_holds_the_weights_and_no_text_is_refused_too(finished: Fini
         predictor.predict(finished.texts)
 
 
+@pytest.mark.slow
 def test_evaluation_and_the_check_of_the_export_keep_to_the_card(finished: Finished) -> None:
     members = [Ruled(str(finished.runs[0]))]
     expected = judge_rows(members, path=finished.rows).answers

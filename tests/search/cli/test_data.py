@@ -24,6 +24,7 @@ def rows(cp_search: CommandLine, tmp_path: Path) -> Path:
     return tmp_path / "rows.jsonl"
 
 
+@pytest.mark.slow
 def test_import_split_and_check_follow_on_each_other(
     cp_search: CommandLine, rows: Path, tmp_path: Path
 ) -> None:

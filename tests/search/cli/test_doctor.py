@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import CommandLine, picture
 
 
@@ -18,6 +20,7 @@ def test_the_doctor_changes_nothing_and_finds_this_machine_fit(
     assert picture(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_broken_database_makes_exit_2_and_is_named_in_json(cp_search: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "mine.db").write_bytes(b"not a database " * 99)

@@ -145,6 +145,7 @@ def test_accumulation_follows_from_the_effective_batch_or_the_flag(
     assert rows(capsys, **common, set=[cache]) == alone
 
 
+@pytest.mark.slow
 def test_a_stated_context_leaves_less_room(
     model: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -243,6 +244,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families_of_encoders_are_planned_from_their_config_json(
     tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str], family: str

@@ -52,6 +52,7 @@ def test_a_dry_run_as_json_is_one_document(cp_search: CommandLine) -> None:
     assert document["origins"]["data.train_path"] == "default"
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_the_card_rules_as_the_origin_of_what_they_set(
     cp_search: CommandLine, tmp_path: Path
 ) -> None:
@@ -114,26 +115,25 @@ def test_a_card_that_is_large_enough_rules_nothing(cp_search: CommandLine) -> No
     assert "card rule" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    ("flag", "value", "section", "key"),
-    [
-        ("--experiment-name", "tryout", "experiment", "name"),
-        ("--model-name", "builtin:tiny", "model", "name"),
-        ("--batch-size", 4, "training", "batch_size"),
-        ("--learning-rate", 1e-4, "training", "learning_rate"),
-        ("--num-epochs", 2, "training", "num_epochs"),
-        ("--resume-from-checkpoint", "there", "experiment", "resume_from_checkpoint"),
-        ("--num-workers", 3, "data", "num_workers"),
-        ("--warmup-ratio", 0.25, "training", "warmup_ratio"),
-        ("--seed", 1, "experiment", "seed"),
-        ("--output-dir", "elsewhere", "experiment", "output_dir"),
-    ],
-)
-def test_a_flag_sets_its_key(
-    flag: str, value: object, section: str, key: str, cp_search: CommandLine
-) -> None:
-    result = cp_search("train", flag, str(value), "--dry-run", "--json")
-    assert json.loads(result.stdout)["config"][section][key] == value
+FLAGS: dict[str, tuple[object, str, str]] = {
+    "--experiment-name": ("tryout", "experiment", "name"),
+    "--model-name": ("builtin:tiny", "model", "name"),
+    "--batch-size": (4, "training", "batch_size"),
+    "--learning-rate": (1e-4, "training", "learning_rate"),
+    "--num-epochs": (2, "training", "num_epochs"),
+    "--resume-from-checkpoint": ("there", "experiment", "resume_from_checkpoint"),
+    "--num-workers": (3, "data", "num_workers"),
+    "--warmup-ratio": (0.25, "training", "warmup_ratio"),
+    "--seed": (1, "experiment", "seed"),
+    "--output-dir": ("elsewhere", "experiment", "output_dir"),
+}
+
+
+def test_every_flag_sets_its_key(cp_search: CommandLine) -> None:
+    words = [word for flag, (value, *_) in FLAGS.items() for word in (flag, str(value))]
+    config = json.loads(cp_search("train", *words, "--dry-run", "--json").stdout)["config"]
+    for flag, (value, section, key) in FLAGS.items():
+        assert config[section][key] == value, flag
 
 
 def test_a_flag_and_a_setting_may_not_disagree() -> None:

@@ -92,6 +92,7 @@ def test_a_death_is_put_in_words(code: int, words: str) -> None:
     assert death(code) == words
 
 
+@pytest.mark.slow
 def test_a_child_is_forked_with_nothing_that_trials_do_not_use() -> None:
     program = (
         "import sys, search.engine.preload; print({'sklearn', 'scipy.stats'} & set(sys.modules) or 'none')"

@@ -61,6 +61,7 @@ def test_a_cell_takes_the_first_way_that_fits(plans: Path) -> None:
     assert {cell.way.checkpointing for cell in found.cells} == {False, "selective", True}
 
 
+@pytest.mark.slow
 def test_the_largest_micro_batch_fits_and_the_next_does_not(plans: Path) -> None:
     asked = question()
     plain, checkpointed = table(asked, plans).reach[64]
@@ -102,6 +103,7 @@ def test_accumulation_leaves_less_room(plans: Path) -> None:
     assert 0 < several < alone
 
 
+@pytest.mark.slow
 def test_an_effective_batch_that_fits_in_one_piece_is_not_cut(plans: Path) -> None:
     alone = table(question(), plans).reach[64][0].largest
     assert table(question(accumulates_below=alone), plans).reach[64][0].largest == alone

@@ -79,6 +79,7 @@ def test_a_family_without_checkpointing_has_a_ladder_without_it() -> None:
     assert rungs[-1] == Rung(1, False, True)
 
 
+@pytest.mark.slow
 def test_every_measure_makes_the_peak_smaller(planner: Planner) -> None:
     ways: Sequence[Rung] = [
         Rung(16, False, False),
@@ -162,6 +163,7 @@ def test_the_largest_micro_batch_is_found_with_measures_where_it_would_not_fill_
     assert largest(1, planner) == Rung(1, FULL, True)
 
 
+@pytest.mark.slow
 def test_auto_batch_size_says_the_measures_it_took(planner: Planner, tmp_path: Path) -> None:
     asked = config()
     training = asked.training.model_copy(update={"auto_batch_size": True})

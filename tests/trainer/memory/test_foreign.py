@@ -73,6 +73,7 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
         raise error
 
 
+@pytest.mark.slow
 def test_a_library_that_finds_no_memory_makes_micro_batches_smaller(tmp_path: Path) -> None:
     config = make_config(tmp_path, training__num_epochs=1, callbacks__custom=[f"{__name__}:Greedy"])
     watcher = Watcher()

@@ -27,6 +27,7 @@ def test_what_tensors_hold_is_the_floor_of_what_is_reserved() -> None:
     assert found.device_bytes(350 * MIB) == found.peak_bytes + 350 * MIB
 
 
+@pytest.mark.slow
 def test_more_rows_and_longer_texts_never_take_less() -> None:
     planner = Planner()
     by_rows = [planner.plan(small_request(rows=rows)).tensor_peak_bytes for rows in (1, 2, 4, 8, 16, 64)]
@@ -44,6 +45,7 @@ def test_a_law_from_three_traces_is_exact_for_every_other() -> None:
         assert found[rows] == plan(replace(request, rows=rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

@@ -95,6 +95,7 @@ def test_a_card_smaller_than_the_weights_ends_the_run_as_out_of_memory(tmp_path:
     assert not (directory / "final_model.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_single_example_that_does_not_fit_ends_the_run_after_every_halving(tmp_path: Path) -> None:
     outcome, watcher, _ = train(tmp_path, "tight", ROOMY, callbacks__custom=[f"{__name__}:Strangle"])
     assert outcome.status == "oom"
