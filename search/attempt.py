@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial
 
 from search.interruption import Asked
@@ -62,9 +63,12 @@ class Attempt:
         return self._stop.asked
 
     def report(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Store the evaluation; True when the pruner would stop here."""
+        """Store the evaluation; True when the pruner would stop here, or another worker ended the trial."""
         self._audience.evaluated(self._trial.number, step=step, metrics=metrics)
-        self._store(step, metrics)
+        try:
+            self._store(step, metrics)
+        except UpdateFinishedTrialError:
+            return True
         # What an earlier attempt went beyond was decided then; asked again, the pruner would know more.
         return step >= self._passed and self._trial.should_prune()
 

@@ -97,11 +97,15 @@ class Heart:
         with self._lock:
             self._held.discard(number)
             lost = number in self._lost
-        if not lost and self._handle.trial(number).state == TrialState.RUNNING:
+        if lost:
+            return
+        trial = self._handle.trial(number)
+        # It may have been taken since the last beat: then it is not mine to give away.
+        if trial.state == TrialState.RUNNING and mark_of(trial)[0] == self.name:
             self._write(number, ("", 0))
 
     def lost(self, number: int) -> bool:
-        """Has another worker taken the trial, because this one did not beat (a laptop that slept)?"""
+        """Has another worker taken or ended the trial, as this one did not beat (a laptop that slept)?"""
         with self._lock:
             return number in self._lost
 
@@ -133,7 +137,12 @@ class Heart:
 
     def beat(self) -> None:
         """Count on for one's own trials, and look at the others'."""
+        with self._lock:
+            before = set(self._held)
         running = self._handle.trials(TrialState.RUNNING)
+        with self._lock:
+            # Ended by another worker, who had it before me and was only thought to be gone.
+            self._lost |= (before & self._held) - {trial.number for trial in running}
         for trial in running:
             with self._lock:
                 mine = trial.number in self._held

@@ -172,6 +172,8 @@ class Ownership:
         if not is_enough(earlier, self._handle.space.budget):
             return False
         self._handle.put_back(trial.number)
+        if self._heart is not None:
+            self._heart.let_go(trial.number)
         return True
 
     def _lock_anew(self, number: int) -> FileLock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from search.database import DatabaseStorage, FileStorage
 from search.gathering import GatheringStorage
@@ -28,6 +29,10 @@ _LOCK_TIMEOUT_S = 120
 _LOOK_TIMEOUT_S = 30
 #: a server that is there answers sooner
 _CONNECT_TIMEOUT_S = 10
+#: parameters of a URL that are passwords
+_SECRETS = ("password", "sslpassword")
+#: looks at tables that another process is making at this moment, and from one to the next
+_MAKING_LOOKS, _MAKING_S = 10, 0.5
 _EXAMPLES = "use a URL such as sqlite:///studies/NAME.db, postgresql+psycopg://USER@HOST/DATABASE or grpc://HOST:13000"
 #: the extra that brings the driver of a kind of storage
 _EXTRAS = {"postgresql": "postgres", "grpc": "grpc"}
@@ -44,7 +49,7 @@ def open_storage(
         UserError: the URL is none, or the place cannot be written. StorageFault: it does not answer.
     """
     try:
-        url = make_url(storage_url)
+        url = _parsed(storage_url)
         if url.get_backend_name() == "sqlite" and create:
             _make_parent(url.database)
         served = url.get_backend_name() == "grpc"
@@ -52,7 +57,7 @@ def open_storage(
     except (ArgumentError, NoSuchModuleError) as error:
         raise UserError(f"--storage {masked(storage_url)}: {error}; {_EXAMPLES}") from error
     except ImportError as error:
-        extra = _EXTRAS.get(make_url(storage_url).get_backend_name())
+        extra = _EXTRAS.get(_parsed(storage_url).get_backend_name())
         remedy = f"; pip install 'cp-search[{extra}]'" if extra else ""
         raise UserError(
             f"{masked(storage_url)} needs a driver that is not installed: {error}{remedy}"
@@ -89,7 +94,7 @@ def open_file(path: Path) -> RDBStorage:
 
 def is_local(storage_url: str) -> bool:
     """A file, shared by whoever shares its directory; not a server that other machines reach as well."""
-    return make_url(storage_url).get_backend_name() == "sqlite"
+    return _parsed(storage_url).get_backend_name() == "sqlite"
 
 
 def _database(url: URL, *, create: bool) -> BaseStorage:
@@ -100,12 +105,30 @@ def _database(url: URL, *, create: bool) -> BaseStorage:
         settings = {"pool_pre_ping": True}
     if url.get_backend_name() == "postgresql":
         settings["connect_args"] = {"connect_timeout": _CONNECT_TIMEOUT_S}
-    storage = RDBStorage(
-        url.render_as_string(hide_password=False),
-        engine_kwargs=settings,
-        skip_table_creation=not create,
-    )
-    return DatabaseStorage(storage)
+    return DatabaseStorage(_tables(url, settings, create=create))
+
+
+def _tables(url: URL, settings: dict[str, Any], *, create: bool) -> RDBStorage:
+    """Optuna's own storage. Of workers that start at once all make its tables, and all but one fail at it."""
+    looks = 0
+    while True:
+        try:
+            return RDBStorage(
+                url.render_as_string(hide_password=False),
+                engine_kwargs=settings,
+                skip_table_creation=not create,
+            )
+        except DBAPIError as error:
+            looks += 1
+            if not _was_made_meanwhile(error) or looks == _MAKING_LOOKS:
+                raise
+        time.sleep(_MAKING_S)
+
+
+def _was_made_meanwhile(error: DBAPIError) -> bool:
+    """Did another process make the table, or its first row, between the look and the writing?"""
+    cause = str(error.orig).lower()
+    return any(words in cause for words in ("already exists", "unique constraint"))
 
 
 def _grpc_storage(url: URL) -> BaseStorage:
@@ -142,7 +165,7 @@ def existing_url(path: Path) -> str:
 def sqlite_path(storage_url: str) -> Path | None:
     """The file of a plain SQLite URL; None for every other."""
     try:
-        url = make_url(storage_url)
+        url = _parsed(storage_url)
     except ArgumentError:
         return None
     plain = (
@@ -154,17 +177,32 @@ def sqlite_path(storage_url: str) -> Path | None:
 def masked(storage_url: str) -> str:
     """`storage_url` without its password."""
     try:
-        return make_url(storage_url).render_as_string(hide_password=True)
+        return _without_secrets(_parsed(storage_url)).render_as_string(hide_password=True)
     except ArgumentError:
         return "the given URL"
 
 
 def without_password(storage_url: str) -> str:
     """`storage_url` as it may be kept: its driver asks PGPASSWORD or ~/.pgpass for the password."""
-    url = make_url(storage_url)
+    url = _without_secrets(_parsed(storage_url))
     return URL.create(
         url.drivername, url.username, None, url.host, url.port, url.database, url.query
     ).render_as_string()
+
+
+def _parsed(storage_url: str) -> URL:
+    """Its parts. Raises ArgumentError, which does not repeat the URL: there may be a password in it."""
+    try:
+        return make_url(storage_url)
+    except ValueError:
+        raise ArgumentError(
+            "the part after the host is no port; an @ or : in a password is written %40 or %3A"
+        ) from None
+
+
+def _without_secrets(url: URL) -> URL:
+    """Without the passwords that libpq takes as parameters (its documentation, 34.1.2)."""
+    return url.difference_update_query(_SECRETS)
 
 
 def require_place(storage_url: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -34,6 +36,9 @@ METRIC = "eval_f1_macro"
 ATTRIBUTE = "cp_search"
 #: user attribute of a trial that was measured in another study: "OTHER trial 7"
 CARRIED = "carried"
+
+#: looks without a change at a study that another worker is making, and from one to the next
+_STILL_LOOKS, _MAKING_S = 20, 0.5
 
 _PACKAGES = ("cp-search", "optuna", "torch", "transformers", "tokenizers", "numpy")
 
@@ -113,13 +118,11 @@ def open_study(
     sampler, pruner = build_sampler(space, number=0), build_pruner(space)
     with storage_errors(storage_url):
         storage = open_storage(storage_url, say=say)
-        study = _existing(space.name, storage)
-        created = study is None
+        study, created = _existing(space.name, storage), False
         if study is None:
-            study = optuna.create_study(
-                study_name=space.name, storage=storage, direction=StudyDirection.MAXIMIZE
-            )
-        else:
+            study, created = _made(space.name, storage)
+        if not created:
+            _await_making(study)
             changed = _check_definition(study, space, storage_url=storage_url)
             if changed:
                 _go_on(study, space, changed, say=say or _unheard)
@@ -152,6 +155,25 @@ def require_study(space: Space, *, storage_url: str) -> None:
 def _existing(name: str, storage: BaseStorage) -> Study | None:
     names = [study.study_name for study in storage.get_all_studies()]
     return optuna.load_study(study_name=name, storage=storage) if name in names else None
+
+
+def _made(name: str, storage: BaseStorage) -> tuple[Study, bool]:
+    """A study of this name, and whether it was made here: of workers that start at once one makes it."""
+    try:
+        return optuna.create_study(study_name=name, storage=storage, direction=StudyDirection.MAXIMIZE), True
+    except DuplicatedStudyError:
+        return optuna.load_study(study_name=name, storage=storage), False
+
+
+def _await_making(study: Study) -> None:
+    """Wait while another worker says what the study is made from, unless it died over that: nothing moves."""
+    still, before = 0, -1
+    while ATTRIBUTE not in study.user_attrs and still < _STILL_LOOKS:
+        trials = study.get_trials(deepcopy=False)
+        if any(trial.state != TrialState.WAITING and CARRIED not in trial.user_attrs for trial in trials):
+            return  # trained in without that word: another program's study
+        time.sleep(_MAKING_S)
+        still, before = (still + 1 if len(trials) == before else 0), len(trials)
 
 
 def _trimmed(study: Study) -> dict[str, Any]:

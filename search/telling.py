@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.gathering import together
@@ -20,15 +21,32 @@ if TYPE_CHECKING:
 REPEAT = "repeat"
 
 
+class ToldAlready(Exception):
+    """The trial has ended, by another worker's word; that one counts."""
+
+
 def tell(handle: StudyHandle, trial: Trial, verdict: Verdict) -> FrozenTrial:
     """Write a verdict into the study: reports, constraints, few and short attributes, the state.
 
     It is stored as a whole, where the storage can do that. The trial as it is stored then.
+
+    Raises:
+        ToldAlready: another worker was quicker, who had the trial while this one was thought to be gone, or
+            after that.
     """
+    try:
+        return _told(handle, trial, verdict)
+    except UpdateFinishedTrialError as error:
+        raise ToldAlready from error
+
+
+def _told(handle: StudyHandle, trial: Trial, verdict: Verdict) -> FrozenTrial:
     storage = handle.study._storage
     with together(storage):
         # One trial is read, not all of them: the cost of telling must not grow with the study.
         stored = storage.get_trial(trial._trial_id)
+        if stored.state.is_finished():
+            raise ToldAlready
         for step, value in verdict.intermediate.items():
             if step not in stored.intermediate_values:
                 trial.report(value, step)

@@ -27,6 +27,7 @@ from search.ownership import TRIAL_LOCK as TRIAL_LOCK
 from search.ownership import Claim, Ownership
 from search.storage import storage_errors
 from search.study import StudyHandle
+from search.telling import ToldAlready as ToldAlready
 from search.telling import count_states as count_states
 from search.telling import tell as tell
 from search.tidy import tidy, tidy_ended
@@ -223,7 +224,7 @@ class Worker:
         how = "interrupted" if lost and self.stop.asked else DIED if lost else outcome.status
         history.end(how, seconds=post.seconds(self.workplace.clock()), cause=outcome.error)
         if post.claim.lost:
-            self._give_up(post.claim, f"Trial {post.claim.number} was taken over by another worker meanwhile")
+            self._give_up(post.claim, _taken(post.claim))
         elif outcome.error_kind == "user":
             post.claim.release()
             raise UserError(f"trial {post.claim.number}: {outcome.error}")
@@ -250,7 +251,11 @@ class Worker:
         self._pending.insert(0, Pending(post.claim, post.values, post.room, looked=True))
 
     def _tell(self, claim: Claim, verdict: Verdict) -> None:
-        self._ledger.put(tell(self.handle, claim.trial, verdict))
+        try:
+            self._ledger.put(tell(self.handle, claim.trial, verdict))
+        except ToldAlready:
+            self._give_up(claim, _taken(claim))
+            return
         tidy(self.workplace.trial_directory(claim.number), keep_all=self.space.keep == "all")
         claim.release()
         self.workplace.audience.trial_ended(claim.number, verdict=verdict, best=self._ledger.best)
@@ -264,6 +269,10 @@ class Worker:
                 f"{self._failures} trials failed in a row, the last one: {verdict.error}. Tracebacks are in "
                 f"{self.workplace.directory}/trial-*/error.txt; the same command goes on after the repair"
             )
+
+
+def _taken(claim: Claim) -> str:
+    return f"Trial {claim.number} was taken over by another worker meanwhile"
 
 
 def _make(workplace: Workplace) -> None:

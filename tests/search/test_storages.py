@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from search.heart import STALE_LOOKS
+from search.heart import STALE_LOOKS, mark_of
 from search.interruption import Stop
 from search.objective import suggest
+from search.storage import masked, without_password
 from search.study import open_study
 from search.verdict import FINITE, MEMORY, Verdict
-from search.worker import tell
+from search.worker import ToldAlready, tell
 from tests.search.postgres import Postgres
 from tests.search.storages import Machine, Site, memory_site, served_site, sqlite_site
 
@@ -69,6 +71,37 @@ class StorageContract:
         tell(handle, handle.study.ask(), Verdict(TrialState.PRUNED, cause="oom", constraints={MEMORY: 1.25}))
         (read,) = site.handle().trials()
         assert (read.state, read.constraints) == (TrialState.PRUNED, {MEMORY: 1.25})
+
+    def test_of_two_words_about_the_end_of_a_trial_the_first_counts(self, site: Site) -> None:
+        first, second = site.handle(), site.handle()
+        trial = first.study.ask()
+        again = second.reattach(trial.number)
+        tell(first, trial, VERDICT)
+        with pytest.raises(ToldAlready):
+            tell(second, again, replace(VERDICT, value=0.25))
+        assert [told.value for told in site.handle().trials()] == [0.75]
+
+    def test_a_trial_that_its_first_worker_ended_after_all_is_lost_to_the_next(self, site: Site) -> None:
+        slow, quick = site.machine("slow"), site.machine("quick")
+        mine = slow.ownership.take()
+        assert mine is not None
+        look(quick, STALE_LOOKS + 1)
+        taken = quick.ownership.take()
+        assert taken is not None
+        assert taken.number == mine.number
+        tell(slow.handle, mine.trial, VERDICT)
+        quick.heart.beat()
+        assert taken.lost
+
+    def test_what_another_has_taken_is_not_given_away(self, site: Site) -> None:
+        slow, quick = site.machine("slow"), site.machine("quick")
+        mine = slow.ownership.take()
+        assert mine is not None
+        look(quick, STALE_LOOKS + 1)
+        taken = quick.ownership.take()
+        mine.release()  # it has not noticed yet
+        assert taken is not None
+        assert mark_of(quick.handle.trial(taken.number))[0] == quick.heart.name
 
     def test_a_trial_is_told_once(self, site: Site) -> None:
         first, second = site.handle(), site.handle()
@@ -203,3 +236,20 @@ class TestPostgres(StorageContract):
     def site(self, tmp_path: Path, postgres: Postgres) -> Site:
         url = postgres.new_database()
         return Site(tmp_path, lambda space: open_study(space, storage_url=url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:s3cr3t@host/db",
+        "postgresql+psycopg://me@host/db?password=s3cr3t&sslmode=require",
+        "postgresql+psycopg://me@host/db?sslpassword=s3cr3t",
+    ],
+)
+def test_a_password_is_neither_shown_nor_kept_wherever_the_url_has_it(url: str) -> None:
+    assert "s3cr3t" not in masked(url) + without_password(url)
+    assert ("sslmode=require" in without_password(url)) == ("sslmode" in url)
+
+
+def test_a_url_that_cannot_be_read_is_not_shown() -> None:
+    assert masked("postgresql://me:pa@ss:s3cr3t@host/db") == "the given URL"

@@ -65,7 +65,10 @@ def test_a_study_of_another_program_is_left_alone(bench: Bench) -> None:
     assert study.user_attrs == {}
 
 
-def test_a_study_that_was_left_half_made_is_finished_and_no_point_is_queued_twice(bench: Bench) -> None:
+def test_a_study_that_was_left_half_made_is_finished_and_no_point_is_queued_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.study._MAKING_S", 0.0)  # nobody is making it any more
     points = "enqueue: [{training.learning_rate: 2.0e-5}, {training.learning_rate: 5.0e-5}]\n"
     study = optuna.create_study(storage=bench.url, study_name="fake", direction="maximize")
     study.enqueue_trial({"training.learning_rate": 2e-5})
