@@ -69,9 +69,9 @@ class Crew:
         self._said_full = False
 
     def start(self, claim: Claim, values: dict[str, Any], *, room: Room | None) -> bool:
-        """Start a trial; False while there is no seat for it."""
+        """Start a trial, new or not; False while there is no seat for it, or no host memory."""
         place = self._workplace
-        seat = place.seats.take(room)
+        seat = self._seat(room)
         if seat is None:
             return False
         directory = place.trial_directory(claim.number)
@@ -118,26 +118,43 @@ class Crew:
         return self._explained(found, post)
 
     def host_has_room(self) -> bool:
-        """May another trial start without pushing the machine over? Says so, once, while it may not.
+        """May another trial start without pushing the machine over?
 
         The first of all is let in on trust: only trials that ran have shown what they need.
         """
         if not self.posts and not self._peak_bytes:
             return True
-        needed = self._peak_bytes or GUESSED_BYTES
-        growing = sum(max(0, needed - post.held_bytes) for post in self.posts)
-        available = self._workplace.host.memory().available_bytes
-        if available - growing - needed >= SPARE_BYTES:
+        if self._free_bytes() - self._needed_bytes >= SPARE_BYTES:
             self._said_full = False
             return True
+        return False
+
+    def say_full(self) -> None:
+        """Say, once until there is room again, that a trial waits for host memory."""
         if not self._said_full:
             self._said_full = True
-            free = f"{show_size(max(0, available - growing))} are to be had"
+            free = f"{show_size(max(0, self._free_bytes()))} are to be had"
             self._workplace.audience.say(
-                f"Waiting for host memory: a trial needs {show_size(needed)}, {free}, of which "
+                f"Waiting for host memory: a trial needs {show_size(self._needed_bytes)}, {free}, of which "
                 f"{show_size(SPARE_BYTES)} stay free"
             )
-        return False
+
+    @property
+    def _needed_bytes(self) -> int:
+        return self._peak_bytes or GUESSED_BYTES
+
+    def _free_bytes(self) -> int:
+        """Host memory that no trial here will come to need; below 0 where they want more than there is."""
+        growing = sum(max(0, self._needed_bytes - post.held_bytes) for post in self.posts)
+        return self._workplace.host.memory().available_bytes - growing
+
+    def _seat(self, room: Room | None) -> Seat | None:
+        seat = self._workplace.seats.take(room)
+        if seat is None or self.host_has_room():
+            return seat
+        self._workplace.seats.give_back(seat)
+        self.say_full()
+        return None
 
     def _config(self, claim: Claim, values: dict[str, Any]) -> Config:
         """A repeat of values is trained with a seed of its own: the same one would give the same again."""

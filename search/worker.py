@@ -143,7 +143,9 @@ class Worker:
             return None
         self._looked = self.workplace.clock()
         self._start_pending()
-        while self._has_seat() and self._crew.host_has_room():
+        while self._has_seat():
+            if not self._crew.host_has_room():
+                return self._without_room()
             claim = self._ownership.take(new=self._wants_new)
             if claim is None:
                 return self._nothing_taken()
@@ -178,6 +180,16 @@ class Worker:
             self._waits_for_others = True
             self.workplace.audience.say("Waiting for the trials of another worker")
         return None
+
+    def _without_room(self) -> Reason | None:
+        """Host memory is short: wait for it, unless nothing runs here and the study is over."""
+        self._idle = True
+        self._ledger.read()
+        enough = self._ledger.is_enough()
+        over = self._over() or ("trials" if enough and not self._ledger.running else None)
+        if over is None and not (enough and self._crew.posts):
+            self._crew.say_full()
+        return None if self._crew.posts else over
 
     def _breathe(self, seconds: float) -> None:
         """Nothing runs and nothing is to be done: the processor is left alone."""

@@ -56,6 +56,10 @@ class Full(Host):
         self.looks -= 1
         return Memory(self.free_bytes if self.looks > 0 else 64 * GIB, 64 * GIB)
 
+    def resident_bytes(self, pid: int) -> int | None:
+        """What every process holds here, also one that has just ended."""
+        return GIB // 4
+
 
 def hang(bench: Bench, limits: str, *, trials: int = 1, **job: Any) -> None:
     """Search with a first trial that says it waits and then hears nothing; an hour passes when it says so."""
@@ -112,6 +116,41 @@ def test_no_further_trial_starts_while_memory_is_short_and_that_is_said_once(ben
     assert said == [
         "Waiting for host memory: a trial needs 1.00 GiB, 0 MiB are to be had, of which 512 MiB stay free"
     ]
+
+
+def test_a_study_that_has_its_trials_ends_though_memory_is_short(bench: Bench) -> None:
+    def refuse(line: str) -> None:
+        assert not line.startswith("Waiting"), line
+
+    bench.listener = Listener(refuse)
+    end = bench.search(Scripted, text=ONE, host=Full(10 * 2**20))
+    assert (end.reason, end.trials) == ("trials", {"complete": 1})
+
+
+def test_the_time_of_a_study_ends_its_wait_for_memory(bench: Bench) -> None:
+    clock = Clock()
+    host = Full(10 * 2**20, looks=30)
+    bench.listener = Listener(lambda line: clock.jump("waiting", by=7200.0 * line.startswith("Waiting for")))
+    text = SPACE.replace("{trials: 4}", "{trials: 4, time: 1h}")
+    end = bench.search(Scripted, text=text, host=host, clock=clock)
+    assert (end.reason, end.trials) == ("time", {"complete": 1})
+    assert host.looks > 0, "it ended only once there was memory"
+
+
+def test_a_trial_that_was_killed_waits_for_memory_before_it_goes_on(bench: Bench) -> None:
+    host = Full(10 * 2**20)
+    attempts_at_wait: list[int] = []
+
+    def relieve(line: str) -> None:
+        if line.startswith("Waiting for host memory"):
+            attempts_at_wait.append(len(bench.listener.started))
+            host.free_bytes = 64 * GIB
+
+    bench.listener = Listener(relieve)
+    end = bench.search(partial(Scripted, kill_after=1), text=ONE, host=host)
+    assert end.trials == {"complete": 1}
+    assert bench.listener.started == [(0, False), (0, True)]
+    assert attempts_at_wait == [1]
 
 
 def test_a_study_ends_at_its_target(bench: Bench) -> None:
