@@ -107,8 +107,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         final = None
         interrupted = end.interrupted
         if options.finish and space.finish.retrain and not interrupted:
-            # The model must end up here, wherever the trials ran.
-            final, interrupted = _finish(handle, replace(workplace, engine=LocalEngine()))
+            final, interrupted = _finish(handle, _at_home(workplace, space, room))
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
     )
@@ -290,6 +289,16 @@ def _finish(
     if interrupted:
         audience.say("Interrupted. Type the same command to go on.")
     return final, interrupted
+
+
+def _at_home(workplace: Workplace, space: Space, room: SpaceRoom | None) -> Workplace:
+    """Where the finish is made: its model must end up here, and a cluster's seats are not this machine's."""
+    if not isinstance(workplace.engine, RayEngine):
+        return workplace
+    engine = LocalEngine()
+    table = _table(space, engine, workplace.audience)
+    seats = arrange(Wish(trials=space.budget.trials), host=Host(), cards=table.cards, room=room)
+    return replace(workplace, engine=engine, card=table.card, seats=seats)
 
 
 def _finish_place(workplace: Workplace, watcher: _Watcher, *, retries: int) -> FinishPlace:
