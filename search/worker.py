@@ -78,11 +78,14 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
         _make(workplace)
         tidy_ended(handle, workplace.trial_directory)
         reason = Worker(handle, workplace, stop).work()
-        if reason == "interrupted":
-            say("Interrupted. Type the same command to go on.")
-        elif reason in WORDS:
-            say(WORDS[reason])
-        return SearchEnd(reason, count_states(handle))
+        trials = count_states(handle)
+    # Whoever asks after the worker's last look means what follows as well.
+    if stop.asked:
+        reason = "interrupted"
+        say("Interrupted. Type the same command to go on.")
+    elif reason in WORDS:
+        say(WORDS[reason])
+    return SearchEnd(reason, trials)
 
 
 class Worker:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import signal
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from search.ending import FINISHED
 from search.engine.inline import InlineEngine
 from search.engine.job import Found
-from search.study import open_study
+from search.study import StudyHandle, open_study
 from search.worker import Workplace, search
 from tests.search.fakes import SPACE, Bench, Scripted, end_by_exception
 from trainer import Observer, Report, TooManyFailures
@@ -48,6 +52,35 @@ def test_no_trial_starts_once_the_time_is_over(bench: Bench) -> None:
     end = bench.search(lambda directory: Scripted(directory, seconds=30.0), text=text)
     assert end.reason == "time"
     assert len(bench.trials()) == 1
+
+
+@dataclass(frozen=True)
+class SignalledLate(StudyHandle):
+    """A study whose reader is sent SIGTERM, once, when he finds all four trials ended."""
+
+    sent: Event = field(default_factory=Event)
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """As they are stored."""
+        found = super().trials(*states)
+        if not self.sent.is_set() and sum(trial.state in FINISHED for trial in found) == 4:
+            self.sent.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+
+def test_a_signal_after_the_last_trial_interrupts_what_would_follow(bench: Bench) -> None:
+    opened = bench.open()
+    handle = SignalledLate(opened.study, opened.space, opened.storage_url)
+    place = Workplace(
+        bench.directory,
+        InlineEngine(),
+        bench.listener,
+        make_job=lambda _config, directory, _seat: Scripted(directory),
+    )
+    end = search(handle, workplace=place)
+    assert (end.interrupted, end.trials) == (True, {"complete": 4})
+    assert bench.listener.lines[-1] == "Interrupted. Type the same command to go on."
 
 
 def test_the_pruner_stops_a_trial_that_falls_behind(bench: Bench) -> None:
