@@ -22,6 +22,8 @@ from search.workplace import Workplace
 from trainer import Outcome, Room, show_size, write_json
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from trainer import Config
 
 #: how often memory is looked at
@@ -161,12 +163,16 @@ class Crew:
         space = self._handle.space
         index = 0
         if space.repeats > 1:
-            params = claim.trial.params
-            index = repeat_index(claim.trial, alike=lambda: self._ledger.alike(claim.number, params))
+            index = repeat_index(claim.trial, alike=lambda: self._alike(claim))
         if not index:
             return space.trial_config(values)
         seed = derived_seed(space.base_config().config.experiment.seed, index)
         return space.trial_config({**values, "experiment.seed": seed})
+
+    def _alike(self, claim: Claim) -> list[FrozenTrial]:
+        """Trials of the same values as stored now: those that run got their index after they were read."""
+        alike = self._ledger.alike(claim.number, claim.trial.params)
+        return [self._handle.trial(one.number) for one in alike]
 
     def _end_overdue(self, post: Post) -> None:
         """End a trial that is over its time, or from which nothing was heard for too long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -82,6 +83,13 @@ def repeat_index(trial: Trial, *, alike: Callable[[], Iterable[FrozenTrial]]) ->
     """Which training of its values a trial is, from 0; kept with the trial, for its later attempts."""
     known = trial.user_attrs.get(REPEAT)
     if known is None:
-        known = sum(one.state != TrialState.FAIL for one in alike())
+        known = _first_free(one for one in alike() if one.state != TrialState.FAIL)
         trial.set_user_attr(REPEAT, known)
     return int(known)
+
+
+def _first_free(others: Iterable[FrozenTrial]) -> int:
+    """The smallest index that no other has, once those without one have taken theirs."""
+    taken = [one.user_attrs.get(REPEAT) for one in others]
+    free = (index for index in count() if index not in taken)
+    return next(islice(free, taken.count(None), None))

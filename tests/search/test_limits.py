@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -196,6 +197,31 @@ def test_equal_values_are_trained_as_often_as_repeats_says_each_time_with_anothe
     assert len(set(seeds)) == 3
     assert seeds[0] == 42
     assert bench.open(SPACE).trials()[3].user_attrs["cause"] == "same as trial 0"
+
+
+def test_a_training_after_one_that_failed_takes_its_seed_and_none_that_is_being_trained(bench: Bench) -> None:
+    seeds: dict[int, int] = {}
+    last_began = Event()
+
+    def linger() -> None:
+        assert last_began.wait(60)
+
+    def make(config: Config, directory: str, _seat: object) -> Scripted:
+        number = int(directory[-4:])
+        seeds[number] = config.experiment.seed
+        if number == 3:
+            last_began.set()
+        if number == 1:
+            return Scripted(directory, values=(), status="failed")
+        return Scripted(directory, after=linger)
+
+    handle = bench.open(SPACE.replace("trials: 4", "trials: 3") + "repeats: 3\n")
+    for _ in range(4):
+        handle.study.enqueue_trial({"training.learning_rate": 2e-5, "model.pooling": "cls"})
+    place = Workplace(bench.directory, InlineEngine(), bench.listener, make_job=make, seats=Seats(3))
+    assert search(handle, workplace=place).trials == {"complete": 3, "fail": 1}
+    assert len({seeds[number] for number in (0, 2, 3)}) == 3
+    assert seeds[3] == seeds[1]
 
 
 def test_equal_values_side_by_side_are_trained_once_and_the_others_wait_for_it(bench: Bench) -> None:
