@@ -22,10 +22,12 @@ from search.interruption import Asked
 from search.ledger import Ledger
 from search.storage import is_local
 from search.study import StudyHandle
-from trainer import UserError
+from trainer import UserError, write_text
 
 #: held by the worker for as long as it works on the trial
 TRIAL_LOCK = ".worker.lock"
+#: in a trial's directory from before its first work: the identity of its study
+STUDY_MARK = ".study"
 #: held while a worker counts the trials and takes one
 STUDY_LOCK = ".study.lock"
 
@@ -67,6 +69,10 @@ class Claim:
                 self.heart.let_go(self.trial.number)
         finally:
             self.lock.release()
+
+    def drop(self) -> None:
+        """Let others have it without a word to the storage: they find its owner gone."""
+        self.lock.release()
 
     def __enter__(self) -> Claim:
         return self
@@ -137,9 +143,17 @@ class Ownership:
                 continue
             if self._is_left(left.number):
                 self._handle.seed_sampler(left.number)
+                if self._is_foreign(left.number):
+                    lock = self._cleared(left.number, lock)
                 return Claim(self._handle.reattach(left.number), lock, self._heart)
             lock.release()
         return None
+
+    def _is_foreign(self, number: int) -> bool:
+        """Is what lies in the trial's directory another study's: one of this name that is no more?"""
+        mark = trial_directory(self._directory, number) / STUDY_MARK
+        found = mark.read_text(encoding="ascii") if mark.exists() else ""
+        return found != self._handle.identity and self._handle.identity != ""
 
     def _is_left(self, number: int) -> bool:
         """It may have ended between the look and the lock, or been taken on another machine."""
@@ -178,8 +192,11 @@ class Ownership:
 
     def _lock_anew(self, number: int) -> FileLock:
         """The lock on a trial that no worker had before: what lies in its directory is another study's."""
+        return self._cleared(number, self._lock(number))
+
+    def _cleared(self, number: int, lock: FileLock | None) -> FileLock:
+        """The lock on the directory, once that holds nothing of another study and says whose it is."""
         directory = trial_directory(self._directory, number)
-        lock = self._lock(number)
         if lock is not None and holds_work(directory):
             await_orphan(directory)
             lock.release()
@@ -190,6 +207,7 @@ class Ownership:
             raise UserError(
                 f"{directory} is in use by another study; give this study another name or directory"
             )
+        write_text(directory / STUDY_MARK, self._handle.identity)
         return lock
 
     def _lock(self, number: int) -> FileLock | None:

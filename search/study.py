@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -47,13 +48,16 @@ _PACKAGES = ("cp-search", "optuna", "torch", "transformers", "tokenizers", "nump
 class StudyHandle:
     """An open study with its space.
 
-    created: True when this call made it. exhausted: set once the sampler has nothing left to suggest.
+    created: True when this call made it. identity: of this study and no other, not even of a later one of
+    its name; empty for a study from before there was one. exhausted: set once the sampler has nothing left to
+    suggest.
     """
 
     study: Study
     space: Space
     storage_url: str = field(repr=False)
     created: bool = False
+    identity: str = ""
     exhausted: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
@@ -134,7 +138,8 @@ def open_study(
                 )
             _furnish(study, space, room)
         space = confined(space, _trimmed(study))
-    return StudyHandle(study, space, storage_url, created)
+        identity = json.loads(study.user_attrs[ATTRIBUTE]).get("identity", "")
+    return StudyHandle(study, space, storage_url, created, identity)
 
 
 def require_study(space: Space, *, storage_url: str) -> None:
@@ -208,7 +213,8 @@ def _furnish(study: Study, space: Space, room: SpaceRoom | None) -> None:
     for point in confined(space, trimmed).enqueue:
         if point not in queued:
             study.enqueue_trial(point)
-    attribute = {"metric": METRIC, "definition": space.definition(), "versions": versions()}
+    attribute: dict[str, Any] = {"metric": METRIC, "definition": space.definition(), "versions": versions()}
+    attribute["identity"] = uuid.uuid4().hex
     if room:
         attribute["room"] = {"card": room.card, "trimmed": trimmed, "planned": room.lines(space)}
     study.set_user_attr(ATTRIBUTE, json.dumps(attribute, ensure_ascii=False, sort_keys=True))

@@ -25,6 +25,7 @@ from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
 from search.ownership import Claim, Ownership
+from search.patience import faults
 from search.storage import storage_errors
 from search.study import StudyHandle
 from search.telling import ToldAlready as ToldAlready
@@ -125,16 +126,23 @@ class Worker:
             while True:
                 reason = self._fill()
                 if reason is not None:
-                    return reason
+                    break
                 for post in self._crew.wait(LOOK_S):
                     self._idle = False
                     self._conclude(post)
         except BaseException as error:
             let_go([post.talk.running for post in self._crew.posts], error)
+            # The second Ctrl-C does not wait for a storage that is away, nor does who waited in vain.
+            hasty = isinstance(error, (KeyboardInterrupt, *faults()))
+            for claim in self._claims():
+                claim.drop() if hasty else claim.release()
             raise
-        finally:
-            for claim in [*(one.claim for one in self._pending), *(post.claim for post in self._crew.posts)]:
-                claim.release()
+        for claim in self._claims():
+            claim.release()
+        return reason
+
+    def _claims(self) -> list[Claim]:
+        return [*(one.claim for one in self._pending), *(post.claim for post in self._crew.posts)]
 
     def _fill(self) -> Reason | None:
         """Start what can be started; a reason to end once nothing runs and nothing will."""

@@ -26,6 +26,7 @@ from search.engine.inline import InlineEngine
 from search.history import DIED, History
 from search.lines import append_line, read_lines
 from search.objective import suggest
+from search.ownership import STUDY_MARK
 from search.relay import RelayStorage
 from search.storage import open_storage
 from tests.search.fakes import SPACE, Bench, Scripted
@@ -48,6 +49,7 @@ def leave(bench: Bench, number: int, *, text: str, heard: dict[int, float], note
     suggest(trial, handle.space)
     directory = bench.directory / f"trial-{number:04d}"
     directory.mkdir(parents=True)
+    (directory / STUDY_MARK).write_text(handle.identity)
     for step, value in heard.items():
         trial.report(value, step)
     for step, value in noted.items():

@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from search.engine.child import CHILD_LOCK
 from search.objective import suggest
+from search.ownership import STUDY_MARK
 from search.worker import STUDY_LOCK
 from tests.search.fakes import (
     SPACE,
@@ -51,6 +52,7 @@ def leave_running(bench: Bench) -> Path:
     suggest(handle.study.ask(), handle.space)
     directory = bench.directory / "trial-0000"
     directory.mkdir(parents=True)
+    (directory / STUDY_MARK).write_text(handle.identity)
     return directory
 
 

@@ -9,6 +9,7 @@ import pytest
 from search.aside import holds_work, move_aside
 from search.finish.place import FinishPlace
 from search.finish.retrain import Recipe, begin
+from search.objective import suggest
 from search.worker import TRIAL_LOCK
 from tests.search.fakes import SPACE, Bench, Scripted
 from trainer import Silent
@@ -29,6 +30,17 @@ def test_the_results_of_a_deleted_study_are_not_taken_for_those_of_the_new_one(b
     kept = bench.directory / "trial-0000-of-an-earlier-study"
     assert (kept / "outcome.json").is_file()
     assert f"Moved aside what an earlier study left: {kept}" in bench.listener.lines
+
+
+def test_nor_where_the_worker_died_between_asking_for_a_trial_and_looking_into_its_directory(
+    bench: Bench,
+) -> None:
+    bench.search(lambda directory: Scripted(directory, values=(0.9,)), text=TWO)
+    (bench.home / "fake.db").unlink()
+    suggest(bench.open(TWO).study.ask(), bench.space(TWO))  # and no more
+    bench.search(lambda directory: Scripted(directory, values=(0.4,)), text=TWO)
+    assert [trial.value for trial in bench.trials()] == [0.4, 0.4]
+    assert (bench.directory / "trial-0000-of-an-earlier-study" / "outcome.json").is_file()
 
 
 def test_a_finish_begun_for_another_trial_is_moved_aside_and_not_gone_on_with(bench: Bench) -> None:

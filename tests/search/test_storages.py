@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from search.heart import STALE_LOOKS, mark_of
 from search.interruption import Stop
 from search.objective import suggest
+from search.ownership import TRIAL_LOCK, trial_directory
 from search.storage import masked, without_password
 from search.study import open_study
 from search.verdict import FINITE, MEMORY, Verdict
@@ -102,6 +104,15 @@ class StorageContract:
         mine.release()  # it has not noticed yet
         assert taken is not None
         assert mark_of(quick.handle.trial(taken.number))[0] == quick.heart.name
+
+    def test_who_leaves_in_haste_says_nothing_to_the_storage(self, site: Site) -> None:
+        machine = site.machine("one")
+        claim = machine.ownership.take()
+        assert claim is not None
+        claim.drop()
+        assert mark_of(machine.handle.trial(claim.number))[0] == machine.heart.name
+        with FileLock(trial_directory(machine.directory, claim.number) / TRIAL_LOCK, timeout=0):
+            pass  # the lock is free
 
     def test_a_trial_is_told_once(self, site: Site) -> None:
         first, second = site.handle(), site.handle()
