@@ -49,7 +49,10 @@ class Budget(Section):
 
     trials: int | None = Field(None, ge=1, description="trials that completed or were pruned")
     time_s: float | None = Field(
-        None, alias="time", description="a duration in all, as in 90s, 30m, 2h or 1h30m"
+        None,
+        alias="time",
+        description="how long is searched in all, as in 90s, 30m, 2h or 1h30m: over restarts, whatever "
+        "`--jobs`; workers at the same time count once",
     )
     target: float | None = Field(None, gt=0, le=1, description="a value of the metric that is good enough")
     patience: int | None = Field(None, ge=1, description="measured trials since the best one")

@@ -26,6 +26,7 @@ from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
 from search.ownership import Claim, Ownership
 from search.patience import faults
+from search.stopwatch import Stopwatch
 from search.storage import storage_errors
 from search.study import StudyHandle
 from search.telling import ToldAlready as ToldAlready
@@ -106,9 +107,8 @@ class Worker:
         self._pending: list[Pending] = []
         self._failures = 0
         self._refused = 0
-        spent_s = sum(float(trial.user_attrs.get("seconds", 0)) for trial in self._ledger.read())
-        self._spent_s = spent_s / workplace.seats.count
-        self._started = self._looked = workplace.clock()
+        self._stopwatch = Stopwatch(handle, clock=workplace.clock)
+        self._looked = workplace.clock()
         self._idle = False
         self._waits_for_others = False
 
@@ -119,7 +119,9 @@ class Worker:
             UserError, TooManyFailures: as `search`.
         """
         with self._ownership:
-            return self._work()
+            reason = self._work()
+            self._stopwatch.note()
+            return reason
 
     def _work(self) -> Reason:
         try:
@@ -210,15 +212,11 @@ class Worker:
     def _over(self) -> Reason | None:
         """Why no further trial is to be begun, as far as the trials are known."""
         budget = self.space.budget
-        if budget.time_s is not None and self._elapsed_s() >= budget.time_s:
+        if budget.time_s is not None and self._stopwatch.elapsed_s() >= budget.time_s:
             return "time"
         if self.handle.exhausted.is_set() or self._refused >= MOST_REFUSED:
             return "exhausted"
         return self._ledger.reason()
-
-    def _elapsed_s(self) -> float:
-        """Time the study's finished trials took before, and all of this search."""
-        return self._spent_s + self.workplace.clock() - self._started
 
     def _start_pending(self) -> None:
         for one in list(self._pending):
@@ -246,6 +244,7 @@ class Worker:
         # Whoever asked us to end may have ended the child as well; its checkpoint is good.
         how = "interrupted" if lost and self.stop.asked else DIED if lost else outcome.status
         history.end(how, seconds=post.seconds(self.workplace.clock()), cause=outcome.error)
+        self._stopwatch.note_now_and_then()
         if post.claim.lost:
             self._give_up(post.claim, _taken(post.claim))
         elif outcome.error_kind == "user":

@@ -46,14 +46,6 @@ def test_asking_for_the_same_total_again_runs_nothing_and_for_more_only_the_rest
     assert [number for number, _ in bench.listener.started] == [0, 1, 2]
 
 
-def test_no_trial_starts_once_the_time_is_over(bench: Bench) -> None:
-    text = SPACE.replace("{trials: 4}", "{trials: 4, time: 1s}")
-    bench.search(lambda directory: Scripted(directory, seconds=30.0), text=budget(1))
-    end = bench.search(lambda directory: Scripted(directory, seconds=30.0), text=text)
-    assert end.reason == "time"
-    assert len(bench.trials()) == 1
-
-
 @dataclass(frozen=True)
 class SignalledLate(StudyHandle):
     """A study whose reader is sent SIGTERM, once, when he finds all four trials ended."""
