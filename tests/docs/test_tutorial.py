@@ -14,14 +14,14 @@ import pytest
 from tests.conftest import ROOT, CommandLine, environment
 
 PAGES = ["tutorial.md", "tutorial.zh-TW.md"]
-BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: str) -> list[list[str]]:
     """The words of every line in the page's plain blocks."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
+    lines = [line for kind, block in BLOCK.findall(text) if not kind for line in block.splitlines()]
     return [shlex.split(line) for line in lines]
 
 
