@@ -26,6 +26,8 @@ MAKE = re.compile(r"^\s*make (?:\w+=\S+ )?(\w+)", re.MULTILINE)
 
 #: a command of another program, shortened at its front: what it names is not ours
 FOREIGN = re.compile(r"`… [^`]*`")
+#: a fenced block, an indented line, a span: elsewhere cp-search is the subject of a sentence
+CODE = re.compile(r"(?s:^```.*?^```$)|^ {4}.*$|`[^`]+`", re.MULTILINE)
 
 
 def text_of(document: str) -> str:
@@ -33,7 +35,7 @@ def text_of(document: str) -> str:
 
 
 def commands(document: str) -> Iterator[list[str]]:
-    for match in COMMAND.finditer(text_of(document)):
+    for match in COMMAND.finditer("\n".join(CODE.findall(text_of(document)))):
         words = shlex.split(match[0].replace("\\\n", " "), comments=True)
         if re.fullmatch(r"[a-z]+", words[1]):
             yield words[1:]
