@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from search.doctor.finding import Finding
 
 PACKAGE = "cp-search"
-OLDEST_PYTHON = (3, 10)
+OLDEST_PYTHON = (3, 11)
 #: worth naming when all is well
 _SHOWN = ("torch", "transformers", "optuna", "optuna-dashboard")
 

@@ -11,8 +11,8 @@ from search.doctor.software import encoding, extras, packages, python
 
 
 def test_an_old_interpreter_is_a_fault_that_names_the_oldest() -> None:
-    assert python((3, 9)).state == "fault"
-    assert "3.10" in str(python((3, 9)).remedy)
+    assert python((3, 10)).state == "fault"
+    assert "3.11" in str(python((3, 10)).remedy)
     assert python((3, 11)).state == "ok"
 
 
