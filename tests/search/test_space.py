@@ -103,6 +103,8 @@ def test_a_budget_is_assumed_only_where_the_command_line_gives_none_either(load:
         within = space.within(**given)
         assert (within.budget.trials, within.budget.time_s) == (given.get("trials"), given.get("time_s"))
         assert within.notes == []
+    doubtful = replace(space, notes=["a doubt", *space.notes, "the trials are of different length"])
+    assert doubtful.within(trials=5).notes == ["a doubt", "the trials are of different length"]
     named = load(HEAD + RATE + "budget: {trials: 7, target: 0.9}\n").within(time_s=60.0)
     assert (named.budget.trials, named.budget.time_s, named.budget.target) == (7, 60.0, 0.9)
 
@@ -475,3 +477,9 @@ def test_a_whole_number_without_a_step_is_whole(load: Load) -> None:
 def test_a_logarithmic_scale_below_zero_is_refused(refused: Callable[..., list[str]]) -> None:
     complaints = refused(dimension("type: float, low: -1, high: 1, log: true", key="training.weight_decay"))
     assert any("needs low above 0, not -1" in complaint for complaint in complaints)
+
+
+@pytest.mark.parametrize("text", ["limits: {retries: -1}\n", "max_failures: 0\n"])
+def test_counts_below_what_makes_sense_are_refused(refused: Callable[..., list[str]], text: str) -> None:
+    (line,) = refused(HEAD + RATE + text)
+    assert "greater than or equal to" in line or "at least" in line

@@ -188,6 +188,8 @@ def test_what_was_needed_counts_what_was_alive_when_it_failed() -> None:
         ("CUDA out of memory. Tried to allocate 1.50 GiB.", 3 * 2**29),
         ("Tried to allocate 512 bytes", 512),
         ("something else", 0),
+        ("Tried to allocate 3.00 KiB", 3072),
+        ("Tried to allocate 17 bytes", 17),
     ],
 )
 def test_the_size_is_read_from_torchs_message(message: str, size: int) -> None:
