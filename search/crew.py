@@ -32,9 +32,10 @@ _MEMORY_S = 1.0
 
 @dataclass
 class Post:
-    """A trial that runs. began, heard: on the workplace's clock; before_s: of earlier attempts.
+    """A trial that runs. began, heard, looked: on the workplace's clock; before_s: of earlier attempts.
 
-    overdue: why the supervisor ended it. peak_bytes: host memory it was seen to hold.
+    looked: when it was last looked at. overdue: why the supervisor ended it. peak_bytes: host memory it was
+    seen to hold.
     """
 
     claim: Claim
@@ -44,6 +45,7 @@ class Post:
     talk: Conversation
     began: float
     heard: float
+    looked: float
     before_s: float = 0.0
     overdue: str | None = None
     peak_bytes: int = 0
@@ -52,6 +54,13 @@ class Post:
     def seconds(self, now: float) -> float:
         """Of this attempt."""
         return now - self.began
+
+    def look(self, now: float) -> None:
+        """Time in which the engine lets it wait for a place is none of its own."""
+        if not self.talk.running.begun:
+            self.began += now - self.looked
+            self.heard = now
+        self.looked = now
 
 
 class Crew:
@@ -90,7 +99,9 @@ class Crew:
         history.begin(pid=running.pid)
         now = place.clock()
         talk = Conversation(running, observer=attempt, report=attempt.report)
-        self.posts.append(Post(claim, values, room, seat, talk, began=now, heard=now, before_s=before_s))
+        self.posts.append(
+            Post(claim, values, room, seat, talk, began=now, heard=now, looked=now, before_s=before_s)
+        )
         return True
 
     def wait(self, timeout_s: float) -> list[Post]:
@@ -99,6 +110,7 @@ class Crew:
             return []
         self._engine.wait([post.talk.running for post in self.posts], timeout_s=timeout_s)
         for post in self.posts:
+            post.look(self._workplace.clock())
             if post.talk.pump():
                 post.heard = self._workplace.clock()
             self._end_overdue(post)

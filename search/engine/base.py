@@ -29,6 +29,10 @@ class Running(Protocol):
         """Its process id, if it is one of this machine."""
 
     @property
+    def begun(self) -> bool:
+        """True from when its process is there on, False while the engine lets it wait for a place."""
+
+    @property
     def ended(self) -> bool:
         """True when its process is gone and all it said was received."""
 
@@ -55,6 +59,11 @@ class Addressed(ABC):
     """The part of `Running` that all jobs share which are spoken to by messages."""
 
     _interrupted = False
+
+    @property
+    def begun(self) -> bool:
+        """True from when its process is there on, False while the engine lets it wait for a place."""
+        return True
 
     def answer(self, *, stop: bool) -> None:
         """Answer a `Reported`: stop, or go on."""

@@ -66,6 +66,11 @@ class InlineRunning:
         self._thread.join()
 
     @property
+    def begun(self) -> bool:
+        """Always: it waits for nothing."""
+        return True
+
+    @property
     def ended(self) -> bool:
         """True when the thread is through and all it said was received."""
         return bool(self._result) and self._said.empty()

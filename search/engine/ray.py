@@ -139,6 +139,7 @@ class RayJob(Addressed):
         self._nodes_lost = 0
         self._found: dict[str, Any] | None = None
         self._silent = False
+        self._killed = False
         self._actor: Any = None
         self._node: Any = None
         self._end: Any = None
@@ -165,6 +166,11 @@ class RayJob(Addressed):
     def news(self) -> list[Any]:
         """References that become ready when there is something to hear, or when it has ended."""
         return [self._end] if self._silent else [self._poll, self._end]
+
+    @property
+    def begun(self) -> bool:
+        """True once its process has answered: Ray lets it wait until a node has room for it."""
+        return _ready(self._ray, self._node)
 
     @property
     def ended(self) -> bool:
@@ -195,7 +201,8 @@ class RayJob(Addressed):
         self._actor.hang_up.remote()
 
     def kill(self) -> None:
-        """End it at once; its last checkpoint is all that stays."""
+        """End it at once, and for good; its last checkpoint is all that stays."""
+        self._killed = True
         self._ray.kill(self._actor)
 
     def result(self) -> dict[str, Any]:
@@ -219,7 +226,7 @@ class RayJob(Addressed):
         try:
             found, trace = self._ray.get(self._end)
         except self._ray.exceptions.RayActorError as error:
-            if not self._node_died() or self._nodes_lost >= _MOST_NODES_LOST:
+            if self._killed or not self._node_died() or self._nodes_lost >= _MOST_NODES_LOST:
                 return self._lost(_first_line(error))
             self._nodes_lost += 1
             self._begin()
@@ -237,7 +244,7 @@ class RayJob(Addressed):
         """Did the whole node go, rather than the job's process on a node that lives?"""
         if self._is_back():
             # A network that failed for a moment: what the job came to is not known, so it starts again.
-            self.kill()
+            self._ray.kill(self._actor)
             return True
         alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
         try:

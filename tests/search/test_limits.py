@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from search.engine.inline import InlineEngine
+from search.engine.inline import InlineEngine, InlineRunning
+from search.history import History
 from search.host import Host, Memory
 from search.seats import Seats
 from search.worker import Workplace, search
@@ -62,6 +64,47 @@ class Full(Host):
         return GIB // 4
 
 
+class Queue(InlineEngine):
+    """An engine that has no place for a job until three hours of `clock` have passed."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.hours = 0
+        self.place = threading.Event()
+
+    def start(self, job: Any) -> InlineRunning:
+        """Let it wait."""
+        return Queued(job, heard=self._heard, place=self.place)
+
+    def wait(self, running: Any, *, timeout_s: float) -> None:
+        """An hour, up to the third."""
+        if self.hours == 3:
+            self.place.set()
+            super().wait(running, timeout_s=timeout_s)
+        else:
+            self.hours += 1
+            self.clock.ahead += 3600.0
+
+
+class Queued(InlineRunning):
+    """Does nothing before there is a place for it."""
+
+    def __init__(self, job: Any, *, heard: threading.Condition, place: threading.Event) -> None:
+        self._place = place
+        Path(job.directory).mkdir(parents=True, exist_ok=True)
+        super().__init__(job, heard=heard)
+
+    @property
+    def begun(self) -> bool:
+        """Is there one?"""
+        return self._place.is_set()
+
+    def _work(self) -> None:
+        self._place.wait()
+        super()._work()
+
+
 def hang(bench: Bench, limits: str, *, trials: int = 1, **job: Any) -> None:
     """Search with a first trial that says it waits and then hears nothing; an hour passes when it says so."""
     clock = Clock()
@@ -95,6 +138,14 @@ def test_a_trial_that_hangs_is_ended_tried_again_and_failed_in_the_end(bench: Be
     assert hung.user_attrs["error"] == "ended after 600 s without progress (limits.stall_timeout)"
     assert hung.user_attrs["attempts"] == 2
     assert other.state == TrialState.COMPLETE
+
+
+def test_the_time_in_which_an_engine_lets_a_trial_wait_is_none_of_its_own(bench: Bench) -> None:
+    clock = Clock()
+    text = ONE + "limits: {trial_timeout: 30m, stall_timeout: 10m, retries: 0}\n"
+    bench.search(Scripted, text=text, engine=Queue(clock), clock=clock)
+    assert [trial.state for trial in bench.trials()] == [TrialState.COMPLETE]
+    assert History(bench.directory / "trial-0000").spent_s < 60
 
 
 def test_a_trial_killed_while_memory_is_short_is_told_so(bench: Bench) -> None:

@@ -63,6 +63,26 @@ def test_a_node_that_dies_loses_no_job(cluster: Any, ray_engine: RayEngine, tmp_
     assert (tmp_path / "steps.log").read_text().split() == ["1", "2"]
 
 
+def test_a_job_that_waits_for_a_place_has_not_begun_and_once_killed_never_begins(
+    ray_engine: RayEngine, tmp_path: Path
+) -> None:
+    ray_engine.needs = lambda _job: Needs(cpus=2)  # which the first node alone has
+    with ray_engine.start(Scripted(str(tmp_path / "holder"), waits=True)) as holder:
+        while not holder.begun:
+            ray_engine.wait([holder], timeout_s=1)
+        with ray_engine.start(Scripted(str(tmp_path / "queued"))) as queued:
+            ray_engine.wait([queued], timeout_s=1)
+            assert not queued.begun
+            queued.kill()
+            while not queued.ended:
+                ray_engine.wait([queued], timeout_s=5)
+                queued.receive()
+            result = queued.result()
+    ray_engine.needs = lambda _job: Needs()
+    assert (result["status"], result["error_kind"]) == ("failed", "lost")
+    assert not (tmp_path / "queued" / "steps.log").exists()
+
+
 def test_a_job_that_no_node_can_hold_is_refused(ray_engine: RayEngine, tmp_path: Path) -> None:
     ray_engine.needs = lambda _job: Needs(gpus=0.5)
     with pytest.raises(UserError, match=r"no node of the Ray cluster has 1 CPU, 0.5 GPU for trial-0007"):
