@@ -18,26 +18,48 @@ from trainer import UserError
 if TYPE_CHECKING:
     from search.room import RoomBook
     from search.seats import Wish
+    from trainer import Room
 
 ENGINES = ("local", "ray")
 
 
 @dataclass
 class Placing:
-    """What a job asks of a node. gpus: the cluster has some. rooms: the plans, once there are any."""
+    """What a job asks of a node. gpus: the cluster has some. rooms: the plans, once there are any.
+
+    reserved_bytes: what CUDA takes of a card beside each job's tensors.
+    """
 
     gpus: bool = False
     rooms: RoomBook | None = None
+    reserved_bytes: int = 0
 
     def __call__(self, job: Job) -> Needs:
         """A share of a GPU as large as the plan's of a card; without GPUs the plan comes from host memory."""
-        room = self.rooms.room_of(job.config) if self.rooms and isinstance(job, TrainJob) else None
-        planned = room.needed_bytes if room and room.verdict == "fits" and room.needed_bytes else None
+        return self._needs(
+            self.rooms.room_of(job.config) if self.rooms and isinstance(job, TrainJob) else None
+        )
+
+    def largest(self) -> Needs:
+        """The most that a trial asks for, as far as trials were planned.
+
+        A whole GPU: nothing there keeps a trial within its share, so only who names a number has them shared.
+        """
+        rooms = self.rooms.known() if self.rooms and not self.gpus else ()
+        each = [self._needs(room) for room in rooms] or [self._needs(None)]
+        return max(each, key=lambda needs: needs.memory_bytes)
+
+    def _needs(self, room: Room | None) -> Needs:
+        planned = room if room and room.verdict == "fits" and room.needed_bytes else None
         if not self.gpus:
-            return Needs(memory_bytes=GUESSED_BYTES + (planned or 0))
-        whole = planned is None or room is None or not room.limit_bytes
-        share = 1.0 if whole or not planned or not room else planned / room.limit_bytes
-        return Needs(gpus=min(1.0, math.ceil(share * 100) / 100), memory_bytes=GUESSED_BYTES)
+            return Needs(memory_bytes=GUESSED_BYTES + (planned.needed_bytes if planned else 0))
+        share = self._share(planned) if planned and planned.limit_bytes else 1.0
+        return Needs(gpus=share, memory_bytes=GUESSED_BYTES)
+
+    def _share(self, room: Room) -> float:
+        """Of a card, in hundredths; rounded up, at most 1."""
+        whole = room.limit_bytes + self.reserved_bytes
+        return min(1.0, math.ceil(100 * (room.needed_bytes + self.reserved_bytes) / whole) / 100)
 
 
 @contextmanager
@@ -60,7 +82,6 @@ def open_engine(name: str, address: str | None, placing: Placing) -> Iterator[En
 
 
 def seats_on(engine: RayEngine, placing: Placing, wish: Wish) -> Seats:
-    """As many trials at a time as the cluster holds of the largest one that fits, if no number was named."""
-    largest = Needs(gpus=1.0 if placing.gpus else 0.0, memory_bytes=GUESSED_BYTES)
+    """As many trials at a time as the cluster holds of the largest planned one, if no number was named."""
     rounds = max(1, (wish.trials or 10**6) // 3)
-    return Seats(wish.jobs or max(1, min(engine.slots(largest), rounds)))
+    return Seats(wish.jobs or max(1, min(engine.slots(placing.largest()), rounds)))

@@ -141,6 +141,10 @@ class RoomBook:
         self._ask = ask
         self._known = {_key(one.values): one.room for one in room.planned}
 
+    def known(self) -> tuple[Room, ...]:
+        """Of every combination that was planned so far."""
+        return tuple(self._known.values())
+
     def room(self, values: Mapping[str, Any]) -> Room:
         """The room of a trial with `values`."""
         key = _key(memory_values(values))

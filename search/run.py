@@ -98,6 +98,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         rooms = placing.rooms = RoomBook(space, room, ask=surveyor) if room else None
         wish = Wish(options.jobs, space.budget.trials)
         if isinstance(engine, RayEngine):
+            placing.reserved_bytes = max((card.reserved_bytes for card in table.each()), default=0)
             seats = seats_on(engine, placing, wish)
         else:
             seats = arrange(wish, host=Host(), cards=table.cards, room=room)

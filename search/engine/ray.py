@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -279,8 +280,15 @@ def _import_ray() -> Any:
 
 def _holds(resources: dict[str, float], needs: Needs) -> int:
     wanted = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": float(needs.memory_bytes)}
-    counts = [int(resources.get(name, 0.0) // amount) for name, amount in wanted.items() if amount]
+    counts = [_times(resources.get(name, 0.0), amount) for name, amount in wanted.items() if amount]
     return min(counts, default=1)
+
+
+def _times(there: float, amount: float) -> int:
+    """How often `amount` is there. A share is of one GPU (or core), never of two."""
+    if amount < 1:
+        return int(there) * int(Fraction(1) / Fraction(str(amount)))
+    return int(there // amount)
 
 
 def _ready(ray: Any, reference: Any) -> bool:
