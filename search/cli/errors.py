@@ -1,7 +1,7 @@
 """What an error means at the command line: its words on stderr, and its exit code.
 
-2: the user can mend it; 3: the study or the run ended before its time; 130: Ctrl-C. Anything else is a
-fault of ours: it passes through with its traceback, and Python exits with 1.
+2: the user can mend it; 3: the study or the run ended before its time; 130: Ctrl-C, or SIGTERM. Anything else
+is a fault of ours: it passes through with its traceback, and Python exits with 1.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from search.cli.output import echo
+from search.interruption import terminable
 from search.language import translated
 from trainer import StudyEnded, UserError, disk_errors
 
@@ -33,7 +34,7 @@ class Interrupted(KeyboardInterrupt):
 def exit_codes() -> Iterator[None]:
     """Turn the error tree into a message on stderr and the exit code that belongs to it."""
     try:
-        with disk_errors(Path()):
+        with terminable(), disk_errors(Path()):
             yield
     except UserError as error:
         raise _exit(str(error), USER_ERROR) from error

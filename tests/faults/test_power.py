@@ -76,6 +76,34 @@ def test_a_second_ctrl_c_ends_all_trials_at_once_and_one_lets_all_save_themselve
         assert (home / "studies" / "good" / f"trial-000{number}" / "checkpoints" / "last").is_dir()
 
 
+def test_sigterm_to_the_worker_lets_all_trials_save_themselves_and_they_go_on(tmp_path: Path) -> None:
+    home = project(tmp_path / "home", epochs=400)
+    for sign in ("evaluation 2", "Going on from"):
+        process = begin(cp_search(*COMMAND), home=home)
+        read_until(process, f"Trial 0 | {sign}", f"Trial 1 | {sign}")
+        process.terminate()  # to this process alone, as `docker stop` does
+        ended = wait_for(process)
+        assert ended.code == INTERRUPTED
+        assert ended.err.strip().splitlines()[-1] == "Interrupted. Type the same command to go on."
+        assert [trial.state for trial in trials_of(home)] == [TrialState.RUNNING] * 2
+        for number in (0, 1):
+            trial = home / "studies" / "good" / f"trial-000{number}"
+            assert (trial / "checkpoints" / "last").is_dir()
+            assert '"how": "interrupted"' in (trial / "attempts.jsonl").read_text().splitlines()[-1]
+
+
+def test_sigterm_while_memory_is_planned_ends_the_command_with_one_line(tmp_path: Path) -> None:
+    home = project(tmp_path / "home", epochs=1)
+    with (home / "space.yaml").open("a") as space:
+        space.write("card: {memory: 4GiB, virtual: true}\n")
+    process = begin(cp_search(*COMMAND), home=home)
+    read_until(process, "Planning what")
+    process.terminate()
+    ended = wait_for(process)
+    assert (ended.code, ended.err) == (INTERRUPTED, "Interrupted.\n")
+    assert not list(home.glob("studies/*")), "nothing was begun"
+
+
 def test_ctrl_c_on_a_ray_cluster_lets_all_trials_save_themselves(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")
     home = project(tmp_path / "home", epochs=400)
