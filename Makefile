@@ -2,7 +2,7 @@
 #   make quickstart   install, then one whole search on a generated sample, without a GPU
 #   make test         install, then lint, types and every test
 #   make check        the quick loop: lint, types, fast tests
-#   make bench        the figures of benchmarks/
+#   make bench        the benchmarks that need nothing; with MODEL=DIR COLD=DIR more of them
 #   make clean        removes what the commands above made, except studies and experiments
 PYTHON ?= python3
 VENV := .venv
@@ -32,7 +32,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy trainer search tests benchmarks
 
-# Those that need nothing; with MODEL=DIR COLD=DIR (an encoder, the data set) also those that are about them.
+# With MODEL=DIR COLD=DIR (an encoder, COLD's CSV files) also those about them; the others: python -m benchmarks.NAME --help.
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.trial_start
@@ -40,6 +40,7 @@ bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks.storages
 	$(BIN)/python -m benchmarks.scale
 ifneq ($(and $(MODEL),$(COLD)),)
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.throughput --model $(MODEL) --cold $(COLD)
 	$(BIN)/python -m benchmarks.trial_start --model $(MODEL) --cold $(COLD)
 	$(BIN)/python -m benchmarks.data --model $(MODEL) --cold $(COLD)

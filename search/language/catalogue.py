@@ -17,8 +17,8 @@ from unicodedata import east_asian_width
 from search.language.choice import ENGLISH, current
 
 _FIELD = re.compile(r"\{(\w+)(\*?)\}")
-#: what a user's error begins with: file, line and column, or the flag
-_PLACE = re.compile(r"(?P<place>(?:\S+:\d+:\d+|--set \S+): )(?P<rest>.*)")
+#: what a user's error begins with: a file, maybe with line and column, or the flag
+_PLACE = re.compile(r"(?P<place>(?:\S+:\d+:\d+|\S*[./\\]\S*|--set \S+): )(?P<rest>.*)")
 
 
 #: a name in a column of its own, or nothing there, and what is said beside it

@@ -5,36 +5,28 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.main import get_command
 
+from search.cli.app import build_app
 from tests.conftest import CommandLine, environment
 
-COMMANDS = [
-    ["run"],
-    ["train"],
-    ["predict"],
-    ["status"],
-    ["dashboard"],
-    ["retrain"],
-    ["export"],
-    ["doctor"],
-    ["init"],
-    ["study", "list"],
-    ["study", "show"],
-    ["study", "rename"],
-    ["study", "delete"],
-    ["study", "export"],
-    ["study", "import"],
-    ["storage", "serve"],
-    ["data", "sample"],
-    ["data", "check"],
-    ["data", "clean"],
-    ["data", "split"],
-    ["data", "import", "cold"],
-    ["data", "import", "csv"],
-]
+
+def paths(command: Any, *words: str) -> Iterator[list[str]]:
+    """The words of every command below `command`."""
+    if not isinstance(command, typer.core.TyperGroup):
+        yield list(words)
+        return
+    for name, below in command.commands.items():
+        yield from paths(below, *words, name)
+
+
+COMMANDS = list(paths(get_command(build_app())))
 HEAVY = {"torch", "transformers", "optuna", "optuna_dashboard", "sklearn", "numpy", "tensorboard"}
 
 SHOW_MODULES = """

@@ -46,6 +46,8 @@ def test_names_in_a_column_are_said_and_stay_a_column() -> None:
 def test_the_place_of_an_error_stays_in_front() -> None:
     catalogue = Catalogue({"unknown key {key}": "未知的鍵 {key}"})
     assert catalogue.line("my.yaml:4:3: unknown key a.b") == "my.yaml:4:3: 未知的鍵 a.b"
+    assert catalogue.line("my.yaml: unknown key a.b") == "my.yaml: 未知的鍵 a.b"
+    assert catalogue.line("Best: unknown key a.b") == "Best: unknown key a.b"
 
 
 def test_braces_in_what_varies_do_no_harm() -> None:
