@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from itertools import chain
@@ -17,6 +18,9 @@ from packaging.requirements import Requirement
 from tests.conftest import ROOT
 
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([\w.!]+)")
+
+#: a file or directory at the top of the checkout, as the tests name it
+READ = re.compile(r'ROOT / "([\w.]+)')
 
 
 def run(*command: str, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -95,6 +99,18 @@ def test_the_wheel_finds_its_own_templates_and_spaces(installed: Path, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_the_source_archive_holds_what_its_tests_read(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    result = run(*build, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        inside = {name.split("/")[1] for name in archive.getnames() if "/" in name}
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    assert {*READ.findall(tests), "benchmarks", "README.md", "README.zh-TW.md"} <= inside
+
+
 def constraints() -> list[str]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
@@ -110,7 +126,8 @@ def test_pytorch_is_pinned_for_every_build_of_it() -> None:
 
 def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["test"], *extras["bench"]]
     pinned = {canonical(line.split("==")[0]) for line in constraints()}
     assert {canonical(re.split(r"[<>=\[ ]", name)[0]) for name in wanted} <= pinned
 

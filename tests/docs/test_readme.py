@@ -99,3 +99,14 @@ def test_every_decision_record_is_in_the_index() -> None:
     assert [
         record.name for record in records if record.name not in index and record.name != "README.md"
     ] == []
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "README.zh-TW.md", "docs/tutorial.md", "docs/tutorial.zh-TW.md"]
+)
+def test_the_python_named_is_the_one_the_project_asks_for(document: str) -> None:
+    asked = re.search(
+        r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    )
+    assert asked is not None
+    assert set(re.findall(r"Python (3\.\d+)", text_of(document))) == {asked[1]}
