@@ -18,7 +18,7 @@ from search.language.choice import ENGLISH, current
 
 _FIELD = re.compile(r"\{(\w+)(\*?)\}")
 #: what a user's error begins with: a file, maybe with line and column, or the flag
-_PLACE = re.compile(r"(?P<place>(?:\S+:\d+:\d+|\S*[./\\]\S*|--set \S+): )(?P<rest>.*)")
+_PLACE = re.compile(r"(?P<place>(?:.+?:\d+(?::\d+)?|\S*[./\\]\S*|--set \S+): )(?P<rest>.*)")
 
 
 #: a name in a column of its own, or nothing there, and what is said beside it
@@ -93,12 +93,13 @@ def load(language: str) -> Catalogue:
 
 
 def messages(language: str) -> dict[str, str]:
-    """English template -> the language's, as the file has them."""
+    """English template -> the language's, as its files have them."""
     # English needs none, and every command passes here.
     import yaml
 
-    path = Path(__file__).with_name(f"{language}.yaml")
-    found: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for path in sorted(Path(__file__).parent.glob(f"{language}*.yaml")):
+        found |= yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
+from search.language import catalogue
 from search.language.catalogue import Catalogue, messages, translated
 from search.language.choice import LANGUAGES
 from tests.wording import worded
@@ -15,9 +18,9 @@ OTHERS = [language for language in LANGUAGES if language != "en"]
 
 
 def test_a_whole_line_and_a_line_with_fields_are_said() -> None:
-    catalogue = Catalogue({"Done.": "完成。", "Trial {number} of {all}": "共 {all} 個，第 {number} 個"})
-    assert catalogue.line("Done.") == "完成。"
-    assert catalogue.line("Trial 3 of 7") == "共 7 個，第 3 個"
+    known = Catalogue({"Done.": "完成。", "Trial {number} of {all}": "共 {all} 個，第 {number} 個"})
+    assert known.line("Done.") == "完成。"
+    assert known.line("Trial 3 of 7") == "共 7 個，第 3 個"
 
 
 def test_a_line_without_a_message_stays_english() -> None:
@@ -25,29 +28,30 @@ def test_a_line_without_a_message_stays_english() -> None:
 
 
 def test_the_template_that_fixes_more_of_the_line_is_taken() -> None:
-    catalogue = Catalogue({"Card: {name}": "卡：{name}", "Card: none, {why}": "沒有卡：{why}"})
-    assert catalogue.line("Card: none, no driver") == "沒有卡：no driver"
+    known = Catalogue({"Card: {name}": "卡：{name}", "Card: none, {why}": "沒有卡：{why}"})
+    assert known.line("Card: none, no driver") == "沒有卡：no driver"
 
 
 def test_a_starred_field_is_translated_too() -> None:
-    catalogue = Catalogue({"Ended{cause*}": "結束{cause}", ": out of {what}": "：{what}不足"})
-    assert catalogue.line("Ended: out of memory") == "結束：memory不足"
-    assert catalogue.line("Ended") == "結束"
+    known = Catalogue({"Ended{cause*}": "結束{cause}", ": out of {what}": "：{what}不足"})
+    assert known.line("Ended: out of memory") == "結束：memory不足"
+    assert known.line("Ended") == "結束"
 
 
 def test_names_in_a_column_are_said_and_stay_a_column() -> None:
-    catalogue = Catalogue({"Test": "測試", "score {value}": "分數 {value}", "{a} of {b}": "{b} 之 {a}"})
-    assert catalogue.line("Test        score 0.8") == "測試        分數 0.8"
-    assert catalogue.line("            score 0.8") == "            分數 0.8"
-    assert catalogue.line("Luck        score 0.8") == "Luck        score 0.8"
-    assert catalogue.line("Test        one of two") == "測試        two 之 one"
+    known = Catalogue({"Test": "測試", "score {value}": "分數 {value}", "{a} of {b}": "{b} 之 {a}"})
+    assert known.line("Test        score 0.8") == "測試        分數 0.8"
+    assert known.line("            score 0.8") == "            分數 0.8"
+    assert known.line("Luck        score 0.8") == "Luck        score 0.8"
+    assert known.line("Test        one of two") == "測試        two 之 one"
 
 
 def test_the_place_of_an_error_stays_in_front() -> None:
-    catalogue = Catalogue({"unknown key {key}": "未知的鍵 {key}"})
-    assert catalogue.line("my.yaml:4:3: unknown key a.b") == "my.yaml:4:3: 未知的鍵 a.b"
-    assert catalogue.line("my.yaml: unknown key a.b") == "my.yaml: 未知的鍵 a.b"
-    assert catalogue.line("Best: unknown key a.b") == "Best: unknown key a.b"
+    known = Catalogue({"unknown key {key}": "未知的鍵 {key}"})
+    for place in ("my.yaml:4:3", "my data/a.jsonl:5", "a.jsonl", r"C:\d\a.jsonl:5", "--set a.b=1"):
+        assert known.line(f"{place}: unknown key a.b") == f"{place}: 未知的鍵 a.b"
+    assert known.line("a.jsonl: something else") == "a.jsonl: something else"
+    assert known.line("Best: unknown key a.b") == "Best: unknown key a.b"
 
 
 def test_braces_in_what_varies_do_no_harm() -> None:
@@ -62,6 +66,13 @@ def test_english_is_left_alone() -> None:
 def test_every_template_is_worded_so_in_the_code(language: str) -> None:
     said = set(worded())
     assert [english for english in messages(language) if FIELD.sub("{}", english) not in said] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_message_stands_in_two_files_of_a_language(language: str) -> None:
+    files = sorted(Path(catalogue.__file__).parent.glob(f"{language}*.yaml"))
+    counts = [len(yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files]
+    assert sum(counts) == len(messages(language))
 
 
 @pytest.mark.parametrize("language", OTHERS)
