@@ -1,14 +1,15 @@
 """Jobs on a Ray cluster: each in an actor of its own, placed by the memory it is planned to take.
 
-A node needs the package and the data under the same path. Where it sees the study's directory too, a job
-that was cut off goes on from its checkpoint; elsewhere it starts again. See
-docs/decisions/0023-trials-on-ray.md.
+A node needs the package and the data under the same path; relative paths begin where the command was typed.
+Where it sees the study's directory too, a job that was cut off goes on from its checkpoint; elsewhere it
+starts again. See docs/decisions/0023-trials-on-ray.md.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -106,9 +107,8 @@ class RayEngine:
         if not self.slots(needs):
             raise UserError(f"no node of the Ray cluster has {needs} for {directory.name}; add a larger one")
         actor = self._actor.options(max_concurrency=4, max_restarts=0, **needs.options())
-        # Another machine has another working directory.
         placed: Any = replace(job, directory=str(directory))  # type: ignore[type-var]  # every job is a dataclass
-        return RayJob(self._ray, lambda: actor.remote(), placed)
+        return RayJob(self._ray, lambda: actor.remote(), _AtHome(placed, str(Path.cwd())))
 
     def wait(self, running: Sequence[Running], *, timeout_s: float) -> None:
         """Until one of these has something to say or has ended, or the time is over."""
@@ -119,6 +119,25 @@ class RayEngine:
     def run(self, job: Job, *, observer: Observer, report: Report) -> dict[str, Any]:
         """Run `job` to its end; its result as `outcome.json` has it."""
         return run_call(self, Call(job, observer, report))
+
+
+@dataclass(frozen=True)
+class _AtHome:
+    """A job for another machine, whose own working directory is another one."""
+
+    job: Job
+    home: str
+
+    @property
+    def directory(self) -> str:
+        """The job's."""
+        return self.job.directory
+
+    def run(self, observer: Observer, report: Report) -> Any:
+        """Run it where its relative paths mean what they meant to the one who wrote them."""
+        Path(self.home).mkdir(parents=True, exist_ok=True)
+        os.chdir(self.home)
+        return self.job.run(observer, report)
 
 
 class _Actor(Mailbox):

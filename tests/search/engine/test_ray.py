@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from search.engine.ray import Needs, RayEngine
-from tests.search.engine.contract import EngineContract, Watcher
+from tests.search.engine.contract import EngineContract, Talker, Watcher
 from tests.search.fakes import Scripted
 from trainer import UserError
 
@@ -61,6 +61,16 @@ def test_a_node_that_dies_loses_no_job(cluster: Any, ray_engine: RayEngine, tmp_
     assert result["status"] == "completed", result["error"]
     assert [step for step, _ in watcher.reports] == [1, 2]
     assert (tmp_path / "steps.log").read_text().split() == ["1", "2"]
+
+
+def test_a_relative_path_means_the_same_on_every_node_as_where_the_command_was_typed(
+    ray_engine: RayEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    watcher = Watcher()
+    result = ray_engine.run(Talker("talk"), observer=watcher, report=watcher.report)
+    assert result["environment"]["cwd"] == str(tmp_path)
+    assert (tmp_path / "talk" / "outcome.json").is_file()
 
 
 def test_a_job_that_waits_for_a_place_has_not_begun_and_once_killed_never_begins(
