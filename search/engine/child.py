@@ -119,15 +119,25 @@ def main(job: Job, connection: Connection) -> None:
     line = Line(connection, reports=Path(job.directory) / REPORTS)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: line.interrupt())
     threading.Thread(target=_watch_parent, args=(line,), daemon=True).start()
-    directory = Path(job.directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory / CHILD_LOCK):
-            write_json(directory / OUTCOME, finite(outcome_of(job, line, line.report)))
+        work(job, line)
     except OSError as error:
         if disk_fault(error) is None:
             raise
         sys.exit(UNWRITABLE)
+
+
+def work(job: Job, line: Line) -> None:
+    """Run `job` while nobody else does, and leave its outcome.
+
+    A process whose worker died before it had the lock leaves nothing: the next attempt may have been here.
+    """
+    directory = Path(job.directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory / CHILD_LOCK):
+        parent = multiprocessing.parent_process()
+        if parent is None or parent.is_alive():
+            write_json(directory / OUTCOME, finite(outcome_of(job, line, line.report)))
 
 
 def outcome_of(job: Job, observer: Observer, report: Report) -> dict[str, Any]:
