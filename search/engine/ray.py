@@ -215,6 +215,13 @@ class RayJob(Addressed):
         self._poll = self._actor.poll.remote(_POLL_S)
         return messages
 
+    def interrupt(self) -> None:
+        """Ask it, once, to checkpoint and end; one that waits for a place has nothing to save."""
+        if self.begun:
+            super().interrupt()
+        elif not self._killed:
+            self.kill()
+
     def hang_up(self) -> None:
         """Listen no more: it checkpoints and ends by itself."""
         self._silent = True

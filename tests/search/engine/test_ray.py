@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.engine.ray import Needs, RayEngine
+from search.engine.ray import Needs, RayEngine, RayJob
 from tests.search.engine.contract import EngineContract, Talker, Watcher
 from tests.search.fakes import Scripted
 from trainer import UserError
@@ -73,8 +73,9 @@ def test_a_relative_path_means_the_same_on_every_node_as_where_the_command_was_t
     assert (tmp_path / "talk" / "outcome.json").is_file()
 
 
-def test_a_job_that_waits_for_a_place_has_not_begun_and_once_killed_never_begins(
-    ray_engine: RayEngine, tmp_path: Path
+@pytest.mark.parametrize("end", [RayJob.kill, RayJob.interrupt])
+def test_a_job_that_waits_for_a_place_has_not_begun_and_once_ended_never_begins(
+    ray_engine: RayEngine, tmp_path: Path, end: Callable[[RayJob], None]
 ) -> None:
     ray_engine.needs = lambda _job: Needs(cpus=2)  # which the first node alone has
     with ray_engine.start(Scripted(str(tmp_path / "holder"), waits=True)) as holder:
@@ -83,7 +84,7 @@ def test_a_job_that_waits_for_a_place_has_not_begun_and_once_killed_never_begins
         with ray_engine.start(Scripted(str(tmp_path / "queued"))) as queued:
             ray_engine.wait([queued], timeout_s=1)
             assert not queued.begun
-            queued.kill()
+            end(queued)
             while not queued.ended:
                 ray_engine.wait([queued], timeout_s=5)
                 queued.receive()
