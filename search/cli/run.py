@@ -180,6 +180,6 @@ COMMAND = Command(
     body=run,
     examples=(
         "cp-search run spaces/quickstart.yaml",
-        "cp-search run spaces/rtx3050.yaml --set data.train_path=data/cold/train.jsonl --n-trials 20",
+        "cp-search run mine.yaml --n-trials 20 --set data.test_path=test.jsonl",
     ),
 )

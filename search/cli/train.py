@@ -111,7 +111,7 @@ COMMAND = Command(
     flags=TrainFlags,
     body=train,
     examples=(
-        "cp-search train --config configs/rtx3050_optimized.yaml --seed 7",
+        "cp-search train --template default --set data.train_path=train.jsonl --set data.val_path=val.jsonl",
         "cp-search train --template fast_dev --model-name builtin:tiny --dry-run",
     ),
 )
