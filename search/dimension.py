@@ -273,7 +273,7 @@ def _coordinate_problems(
 def describe(dimension: Dimension) -> str:
     """The values of a dimension in a few words."""
     if dimension.choices is not None:
-        return "the choices " + ", ".join(show(choice) for choice in dimension.choices)
+        return f"the choices {', '.join(show(choice) for choice in dimension.choices)}"
     step = f" in steps of {show(dimension.step)}" if dimension.step else ""
     return f"{show(dimension.low)} to {show(dimension.high)}{step}"
 

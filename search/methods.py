@@ -105,7 +105,8 @@ def _build(kind: type[Any], arguments: Mapping[str, Any], *, space: Space, secti
 def _argument_problem(key: str, value: Any, *, known: Mapping[str, inspect.Parameter]) -> str | None:
     if key not in known:
         near = closest(key, list(known))
-        return f"no argument {key}; " + (f"did you mean {near}?" if near else f"it takes {', '.join(known)}")
+        hint = f"did you mean {near}?" if near else f"it takes {', '.join(known)}"
+        return f"no argument {key}; {hint}"
     default = known[key].default
     number = isinstance(default, int | float) and not isinstance(default, bool)
     if number and (isinstance(value, bool) or not isinstance(value, int | float)):

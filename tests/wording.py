@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,12 +21,14 @@ def worded() -> Iterator[str]:
 def _texts(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
-            yield from _forms("".join(map(_piece, node.values)))
+            yield from _forms("".join(map(piece, node.values)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _forms(node.value)
+            yield re.sub(r"\{\w+\}", "{}", node.value)  # what str.format fills
 
 
-def _piece(value: ast.expr) -> str:
+def piece(value: ast.expr) -> str:
+    """A part of an f-string: its text, or {} for a field."""
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else "{}"
 
 

@@ -101,11 +101,12 @@ def _misnamed(callback: object) -> list[str]:
     unknown = [name for name in hooks if name not in known]
     if not hooks:
         return [f"has no hook; hooks are {', '.join(known)}"]
-    return [
-        f"has {name}, which is no hook; "
-        + (f"did you mean {near}?" if (near := closest(name, known)) else f"hooks are {', '.join(known)}")
-        for name in unknown
-    ]
+    return [f"has {name}, which is no hook; {_hook_hint(name, known)}" for name in unknown]
+
+
+def _hook_hint(name: str, known: Sequence[str]) -> str:
+    near = closest(name, known)
+    return f"did you mean {near}?" if near else f"hooks are {', '.join(known)}"
 
 
 @contextmanager

@@ -128,7 +128,9 @@ def _done(directory: Path, identity: str) -> Outcome | None:
     if not (directory / WEIGHTS).is_file():
         return None
     if changes := changes_between(found["identity"], identity):
-        message = f"was made with another configuration; different are: {', '.join(changes)}"
-        remedy = "Put these back, or start a new run in another directory"
-        raise ConfigError([Problem(None, f"{directory} {message}. {remedy}")])
+        message = (
+            f"{directory} was made with another configuration; different are: {', '.join(changes)}. "
+            "Put these back, or start a new run in another directory"
+        )
+        raise ConfigError([Problem(None, message)])
     return Outcome(**found["outcome"])
