@@ -21,7 +21,7 @@ DOCUMENTS = [
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 PATH = re.compile(r"(?<![\w/.-])(?:configs|spaces|docs|tests|trainer|search|benchmarks)/[\w./-]*\w")
 COMMAND = re.compile(r"cp-search (?=[a-z])[^`\n\\]*(?:\\\n[^`\n\\]*)*")
-MAKE = re.compile(r"^\s*make (?:\w+=\S+ )?(\w+)", re.MULTILINE)
+MAKE = re.compile(r"^[\s`]*make (?:\w+=\S+ )?(\w+)", re.MULTILINE)
 
 
 #: a command of another program, shortened at its front: what it names is not ours
@@ -34,8 +34,12 @@ def text_of(document: str) -> str:
     return FOREIGN.sub("", (ROOT / document).read_text(encoding="utf-8"))
 
 
+def code_of(document: str) -> str:
+    return "\n".join(CODE.findall(text_of(document)))
+
+
 def commands(document: str) -> Iterator[list[str]]:
-    for match in COMMAND.finditer("\n".join(CODE.findall(text_of(document)))):
+    for match in COMMAND.finditer(code_of(document)):
         words = shlex.split(match[0].replace("\\\n", " "), comments=True)
         if re.fullmatch(r"[a-z]+", words[1]):
             yield words[1:]
@@ -82,7 +86,7 @@ def test_the_readme_names_every_command() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_named_exists(document: str) -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(MAKE.findall(text_of(document))) <= targets
+    assert set(MAKE.findall(code_of(document))) <= targets
 
 
 def test_both_readmes_open_with_the_two_commands() -> None:
