@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from search.language import translated
+
 if TYPE_CHECKING:
     from trainer import DataReport, FileFacts
 
@@ -27,11 +29,12 @@ def show_report(report: DataReport, *, console: Console | None = None) -> None:
     for table in _tables(report):
         shown.print(table)
     for finding in report.findings:
-        shown.print(Text(f"{finding.level}: {finding.message}", style=_STYLES[finding.level]), soft_wrap=True)
+        said = f"{translated(finding.level)}: {translated(finding.message)}"
+        shown.print(Text(said, style=_STYLES[finding.level]), soft_wrap=True)
         if finding.places:
             more = ", …" if finding.count > len(finding.places) else ""
             shown.print(Text(f"  {', '.join(finding.places)}{more}"), soft_wrap=True)
-    shown.print(Text(_verdict(report)), soft_wrap=True)
+    shown.print(Text(translated(_verdict(report))), soft_wrap=True)
 
 
 def _tables(report: DataReport) -> Iterator[Table]:

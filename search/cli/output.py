@@ -62,6 +62,11 @@ class Shown(Protocol):
         """Lines for a person."""
 
 
+def say(message: str, *, err: bool = False) -> None:
+    """Print a message to a person, in their language, on stdout or stderr."""
+    echo(translated(message), err=err)
+
+
 def print_report(report: Shown, *, as_json: bool) -> None:
     """Print `report` on stdout in the form that was asked for."""
     if as_json:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo
+from search.cli.output import say
 from search.cli.settings import StorageFlag
 
 #: the SQLite file below --studies-dir that is served if no storage is named
@@ -37,7 +38,7 @@ def storage_serve(flags: StorageServeFlags) -> None:
     from search.storage_server import serve_storage
 
     url = flags.storage or sqlite_url(flags.studies_dir / SERVED)
-    serve_storage(url, host=flags.host, port=flags.port, say=lambda line: echo(line, err=True))
+    serve_storage(url, host=flags.host, port=flags.port, say=partial(say, err=True))
 
 
 COMMAND = Command(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 from search.cli.settings import StorageFlag
 
 
@@ -38,7 +38,7 @@ def study_delete(flags: StudyDeleteFlags) -> None:
     require_idle(entry)
     goes = what_goes(entry)
     for line in goes:
-        echo(f"to be deleted: {line}", err=True)
+        say(f"to be deleted: {line}", err=True)
     if not flags.yes:
         if not sys.stdin.isatty():
             raise UserError("nobody here to ask; add --yes to delete it")
@@ -47,7 +47,7 @@ def study_delete(flags: StudyDeleteFlags) -> None:
     if flags.json:
         print_json({"deleted": goes})
     else:
-        echo(f"Deleted study {flags.study}.")
+        say(f"Deleted study {flags.study}.")
 
 
 COMMAND = Command(

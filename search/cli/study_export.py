@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 from search.cli.settings import StorageFlag
 
 
@@ -56,7 +56,7 @@ def study_export(flags: StudyExportFlags) -> None:
     if flags.json:
         print_json({"file": str(flags.to), "trials": len(trials)})
     else:
-        echo(f"{flags.to}: {len(trials)} trials of study {study.study_name}")
+        say(f"{flags.to}: {len(trials)} trials of study {study.study_name}")
 
 
 COMMAND = Command(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 from search.cli.settings import StorageFlag
 
 
@@ -50,7 +50,7 @@ def study_import(flags: StudyImportFlags) -> None:
     if flags.json:
         print_json({"name": name, "trials": count})
     else:
-        echo(f"Study {name} with {count} trials; look at it with cp-search study show {name}")
+        say(f"Study {name} with {count} trials; look at it with cp-search study show {name}")
 
 
 COMMAND = Command(

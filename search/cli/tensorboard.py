@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo
+from search.cli.output import say
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def tensorboard(flags: TensorboardFlags) -> None:
     from search.tensorboard import find_runs, serve, start_process
 
     runs = find_runs(flags.study, studies_dir=flags.studies_dir, trial=flags.trial)
-    code = serve(runs, port=flags.port, say=lambda line: echo(line, err=True), start=start_process)
+    code = serve(runs, port=flags.port, say=partial(say, err=True), start=start_process)
     if code:
         raise typer.Exit(code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 
 #: set for this process and its children by `--lang`
@@ -39,8 +40,18 @@ def current(environment: Mapping[str, str] | None = None) -> str:
     asked = there.get(VARIABLE)
     if asked:
         return asked if asked in LANGUAGES else ENGLISH
-    locale = next((there[name] for name in _LOCALES if there.get(name)), "")
+    locale = next((there[name] for name in _LOCALES if there.get(name)), "") or _windows_locale()
     return "zh-TW" if locale.startswith(_TRADITIONAL) else ENGLISH
+
+
+def _windows_locale() -> str:
+    """What Windows shows its menus in, as in zh_TW, for it sets no locale variables; elsewhere nothing."""
+    if sys.platform != "win32":
+        return ""
+    import ctypes
+    from locale import windows_locale
+
+    return windows_locale.get(ctypes.windll.kernel32.GetUserDefaultUILanguage(), "")
 
 
 def _known(name: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from search.language.choice import VARIABLE, choose, current
@@ -23,6 +27,19 @@ from tests.conftest import CommandLine
 )
 def test_what_is_asked_for_decides_over_the_locale(environment: dict[str, str], language: str) -> None:
     assert current(environment) == language
+
+
+@pytest.mark.parametrize(
+    ("code", "language"), [(0x0404, "zh-TW"), (0x0C04, "zh-TW"), (0x0409, "en"), (0, "en")]
+)
+def test_windows_without_locale_variables_is_asked_for_its_own_language(
+    code: int, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = SimpleNamespace(GetUserDefaultUILanguage=lambda: code)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    assert current({}) == language
+    assert current({"LANG": "en_US.UTF-8"}) == "en"
 
 
 @pytest.mark.parametrize(
