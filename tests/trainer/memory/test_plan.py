@@ -12,7 +12,7 @@ from tests.trainer.memory.encoders import small_request
 from trainer.config.schema import Config, ModelConfig, TrainingConfig
 from trainer.data.tasks import Task
 from trainer.memory.card import CardSpec, parse_card
-from trainer.memory.plan import MIB, Plan, Planner, plan
+from trainer.memory.plan import LAW_ROWS, MIB, Plan, Planner, plan
 from trainer.memory.plan_cache import PlanCache
 from trainer.memory.rehearsal import rehearse
 from trainer.memory.request import Attention, PlanRequest, PrecisionName, Software, on_card, request_for
@@ -25,6 +25,54 @@ def test_what_tensors_hold_is_the_floor_of_what_is_reserved() -> None:
     assert found.tensor_peak_bytes <= found.allocated_bytes <= found.flushed_bytes <= found.peak_bytes
     assert found.peak_bytes < found.needed_bytes
     assert found.device_bytes(350 * MIB) == found.peak_bytes + 350 * MIB
+
+
+def made(*, peak: int) -> Plan:
+    """A plan of plain numbers, in MiB."""
+    tensors, weights, gradients, optimizer = 90, 3, 5, 16
+    sizes = (tensors, 100, 110, peak, weights, gradients, optimizer)
+    return Plan(*(size * MIB for size in sizes))
+
+
+def test_what_does_not_grow_is_weights_gradients_and_the_optimizer_s_state() -> None:
+    assert made(peak=120).fixed_bytes == (3 + 5 + 16) * MIB
+
+
+@pytest.mark.parametrize(("peak", "margin"), [(120, 150), (3000, 150), (4000, 200), (10_000, 500)])
+def test_the_margin_is_five_percent_and_at_least_150_mib(peak: int, margin: int) -> None:
+    assert made(peak=peak).needed_bytes == (peak + margin) * MIB
+
+
+@pytest.mark.parametrize(("virtual", "least"), [(True, 90), (False, 4200)])
+def test_a_virtual_card_has_to_hold_the_tensors_and_a_real_one_the_reserve_and_its_margin(
+    virtual: bool, least: int
+) -> None:
+    needs = made(peak=4000)
+    assert needs.fits(CardSpec("just", least * MIB, virtual=virtual))
+    assert not needs.fits(CardSpec("short", least * MIB - 1, virtual=virtual))
+
+
+def test_what_a_law_gives_is_not_traced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    planner, request = Planner(), small_request()
+    assert planner.law(request) is not None
+
+    def traced(*_: object, **__: object) -> None:
+        raise AssertionError("a step was traced")
+
+    monkeypatch.setattr("trainer.memory.plan._rehearse", traced)
+    for rows in (LAW_ROWS[0], 7, 64):
+        planner.plan(replace(request, rows=rows))
+    with pytest.raises(AssertionError, match="a step was traced"):
+        planner.plan(replace(request, rows=1))  # below what the law was made from
+
+
+def test_few_sizes_are_traced_one_by_one_and_many_by_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[PlanRequest] = []
+    monkeypatch.setattr(Planner, "law", lambda _self, request: asked.append(request))
+    Planner().plans(small_request(), rows=(1, 2, 3, 4))
+    assert asked == []
+    Planner().plans(small_request(), rows=(2, 3, 4, 5))
+    assert len(asked) == 1
 
 
 @pytest.mark.slow
