@@ -32,7 +32,8 @@ def commands(document: str) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize("words", commands("README.md"), ids=" ".join)
 def test_a_script_takes_what_readme_gives_it(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     name, *given = words
-    main = importlib.import_module(f"benchmarks.{name}").main
+    package = (ROOT / "benchmarks" / name).is_dir()
+    main = importlib.import_module(f"benchmarks.{name}" + (".__main__" if package else "")).main
     if inspect.signature(main).parameters:  # memory: names of parts, and no parser
         source = inspect.getsource(main)
         assert all(f'"{part}"' in source for part in given)
