@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from trainer import CleanReport
@@ -52,7 +52,7 @@ def clean(flags: CleanFlags) -> None:
     if flags.json:
         print_json(report.to_json())
     else:
-        echo("\n".join(_lines(report)))
+        say("\n".join(_lines(report)))
 
 
 def _lines(report: CleanReport) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from trainer import ImportReport
@@ -52,14 +52,15 @@ def import_csv(flags: ImportCsvFlags) -> None:
     if flags.json:
         print_json(report.to_json())
     else:
-        echo("\n".join(_lines(report)))
+        say("\n".join(_lines(report)))
 
 
 def _lines(report: ImportReport) -> Iterator[str]:
     yield from report.notes
     yield f"read: {report.read} rows"
     yield f"written: {report.written} rows to {report.out}"
-    yield f"dropped: {report.dropped} rows" + (f", in {report.dropped_file}" if report.dropped_file else "")
+    where = f", in {report.dropped_file}" if report.dropped_file else ""
+    yield f"dropped: {report.dropped} rows{where}"
     for name, counts in report.labels.items():
         shown = ", ".join(f"{label} {count}" for label, count in counts.items())
         yield f"{name}: {shown or 'none'}; without a label {report.masked[name]}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from trainer import SplitReport
@@ -53,7 +53,7 @@ def split(flags: SplitFlags) -> None:
     if flags.json:
         print_json(report.to_json())
     else:
-        echo("\n".join(_lines(report)))
+        say("\n".join(_lines(report)))
 
 
 def _lines(report: SplitReport) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, echo, print_json
+from search.cli.output import clean_stdout, print_json, say
 
 if TYPE_CHECKING:
     from trainer import Exported
@@ -57,7 +57,7 @@ def export(flags: ExportFlags) -> None:
     if flags.json:
         print_json(document)
     else:
-        echo("\n".join(_lines(document)))
+        say("\n".join(_lines(document)))
 
 
 def _require(flags: ExportFlags) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from search.language import translated
+
 #: ok: as it should be; note: works, with a limit worth knowing; fault: something will not work
 State = Literal["ok", "note", "fault"]
 
@@ -40,9 +42,9 @@ class Diagnosis:
         width = max(len(finding.subject) for finding in self.findings)
         lines: list[str] = []
         for finding in self.findings:
-            lines.append(f"{finding.state:5}  {finding.subject:{width}}  {finding.found}")
+            lines.append(f"{finding.state:5}  {finding.subject:{width}}  {translated(finding.found)}")
             if finding.remedy:
-                lines.append(f"{'':5}  {'':{width}}  -> {finding.remedy}")
+                lines.append(f"{'':5}  {'':{width}}  -> {translated(finding.remedy)}")
         return [*lines, "", self._summary()]
 
     def _summary(self) -> str:

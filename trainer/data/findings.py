@@ -28,10 +28,10 @@ CUT_ROWS = 0.05
 OTHER_SCRIPT = 0.05
 
 _FAULTS = {
-    "empty_text": "row(s) without text; remove them with `cp-search data clean`",
-    "not_json": "line(s) that are not JSON",
-    "bad_row": "row(s) that cannot be read",
-    "bad_label": "label(s) that are no class",
+    "empty_text": "{split}: {count} row(s) without text; remove them with `cp-search data clean`",
+    "not_json": "{split}: {count} line(s) that are not JSON; the first: {first}",
+    "bad_row": "{split}: {count} row(s) that cannot be read; the first: {first}",
+    "bad_label": "{split}: {count} label(s) that are no class; the first: {first}",
 }
 
 
@@ -68,9 +68,8 @@ def fault_findings(sheet: Sheet) -> Iterator[Finding]:
     for kind, what in _FAULTS.items():
         faults = [fault for fault in sheet.faults if fault.kind == kind]
         if faults:
-            reason = "" if kind == "empty_text" else f"; the first: {faults[0].message}"
             lines = [fault.line for fault in faults]
-            message = f"{sheet.split}: {len(faults)} {what}{reason}"
+            message = what.format(split=sheet.split, count=len(faults), first=faults[0].message)
             yield Finding("error", kind, message, len(faults), _lines(sheet, lines))
 
 
@@ -203,13 +202,17 @@ def _token_findings(facts: FileFacts, *, tokens: TokenFacts) -> Iterator[Finding
 def _shared(first: Sheet, *, second: Sheet, rows: list[int]) -> Finding:
     """A leak between splits; between files whose use is not known, only something to know."""
     places = _places(second, rows)
-    what = f"{len(rows)} row(s) of {second.split} have a text that is also in {first.split}"
     if {first.split, second.split} <= {"train", "val", "test"}:
         remedy = (
             f"remove them with `cp-search data clean {second.table.path} OUT --without {first.table.path}`"
         )
-        return Finding("error", "leak", f"{what}, so that scores mislead; {remedy}", len(rows), places)
-    return Finding("warning", "shared", what, len(rows), places)
+        message = (
+            f"{len(rows)} row(s) of {second.split} have a text that is also in {first.split}, "
+            f"so that scores mislead; {remedy}"
+        )
+        return Finding("error", "leak", message, len(rows), places)
+    message = f"{len(rows)} row(s) of {second.split} have a text that is also in {first.split}"
+    return Finding("warning", "shared", message, len(rows), places)
 
 
 def _contradictions(sheets: Sequence[Sheet], occurrences: Occurrences) -> Iterator[Finding]:

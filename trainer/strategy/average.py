@@ -109,8 +109,11 @@ def _require_finished(runs: Sequence[Path]) -> None:
 def _require_tasks(predictor: EnsemblePredictor, tasks: Sequence[Task]) -> None:
     expected = {task.name: list(task.classes) for task in tasks}
     if predictor.tasks != expected:
-        message = f"strategy.ensemble: the members answer {predictor.tasks}, the data asks for {expected}"
-        raise ConfigError([Problem(None, f"{message}; name data with the members' labels")])
+        message = (
+            f"strategy.ensemble: the members answer {predictor.tasks}, the data asks for {expected}; "
+            "name data with the members' labels"
+        )
+        raise ConfigError([Problem(None, message)])
 
 
 def _tested(predictor: EnsemblePredictor, rows: RowSet) -> dict[str, Any]:

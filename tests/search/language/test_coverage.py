@@ -20,8 +20,8 @@ ERRORS = {"UserError", "ConfigError", "DataError", "ModelError", "StudyEnded", "
 #: names that hold a message until it is raised
 PENDING = {"message"}
 #: too little of these is fixed to know them by: a place and another message, which is looked up by itself;
-#: two splits and what their texts are; how many rows have what fault
-VAGUE = {"{}: {}", "{}: {} is {}, {} is {}", "{}: {} {}{}"}
+#: two splits and the scripts of their texts
+VAGUE = {"{}: {}", "{}: {} is {}, {} is {}"}
 
 
 @pytest.mark.parametrize("language", OTHERS)
