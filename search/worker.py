@@ -133,11 +133,13 @@ class Worker:
                     self._idle = False
                     self._conclude(post)
         except BaseException as error:
-            let_go([post.talk.running for post in self._crew.posts], error)
-            # The second Ctrl-C does not wait for a storage that is away, nor does who waited in vain.
-            hasty = isinstance(error, (KeyboardInterrupt, *faults()))
-            for claim in self._claims():
-                claim.drop() if hasty else claim.release()
+            try:
+                let_go([post.talk.running for post in self._crew.posts], error)
+            finally:
+                # The second Ctrl-C does not wait for a storage that is away, nor does who waited in vain.
+                hasty = isinstance(error, (KeyboardInterrupt, *faults()))
+                for claim in self._claims():
+                    claim.drop() if hasty else claim.release()
             raise
         for claim in self._claims():
             claim.release()
