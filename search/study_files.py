@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from search.catalog import Catalog, Entry
 from search.engine.child import CHILD_LOCK
+from search.finish.place import FINISH_LOCK
 from search.heart import mark_of
 from search.origin import ORIGIN
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
@@ -110,8 +111,9 @@ def require_idle(entry: Entry) -> None:
 def _locks(directory: Path) -> Iterator[Path]:
     found = [
         directory / STUDY_LOCK,
+        directory / FINISH_LOCK,
         *directory.glob(f"trial-*/{TRIAL_LOCK}"),
-        *directory.glob(f"*/{CHILD_LOCK}"),
+        *directory.glob(f"**/{CHILD_LOCK}"),  # of trials, and of the finish's parts
     ]
     yield from (lock for lock in found if lock.exists())
 

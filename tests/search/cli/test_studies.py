@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from typer.testing import CliRunner, Result
 
 from search.cli.app import build_app
+from search.engine.child import CHILD_LOCK
+from search.finish.place import FINISH_LOCK
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
 from tests.conftest import picture
@@ -143,9 +145,12 @@ def test_delete_asks_and_takes_everything(home: Path) -> None:
     assert list((home / "studies").iterdir()) == []
 
 
+@pytest.mark.parametrize("lock", [STUDY_LOCK, FINISH_LOCK, f"final/experiment/{CHILD_LOCK}"])
 @pytest.mark.parametrize("words", [["rename", "one", "two"], ["delete", "one", "--yes"]], ids=" ".join)
-def test_a_study_somebody_works_on_is_left_alone(home: Path, words: list[str]) -> None:
-    with FileLock(home / "studies" / "one" / STUDY_LOCK):
+def test_a_study_somebody_works_on_is_left_alone(home: Path, words: list[str], lock: str) -> None:
+    held = home / "studies" / "one" / lock
+    held.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(held):
         result = call("study", *words)
     assert result.exit_code == 2
     assert "somebody works on study one" in result.output
