@@ -111,6 +111,7 @@ def test_a_fork_takes_over_what_fits_and_says_what_does_not(bench: Bench, catalo
     assert "1 did not fit: training.learning_rate lies outside 1e-05 to 0.0001" in said
 
 
+@pytest.mark.slow
 def test_a_fork_that_is_typed_again_is_gone_on_with(bench: Bench, catalog: Catalog) -> None:
     tried(bench, 2e-5)
     for _ in range(2):

@@ -44,6 +44,7 @@ def test_an_ensemble_gives_the_mean_of_its_members(
     assert answer["labels"]["probability"] == max(answer["labels"]["probabilities"].values())
 
 
+@pytest.mark.slow
 def test_an_export_of_one_run_is_opened_the_same_way(
     tmp_path: Path, runs: tuple[list[Path], list[str]]
 ) -> None:

@@ -97,6 +97,7 @@ def test_prediction_goes_on_smaller_where_the_card_is_too_small_and_says_the_sam
         assert mine["labels"]["probabilities"] == pytest.approx(theirs["labels"]["probabilities"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_what_was_given_up_once_is_not_tried_again(finished: Finished) -> None:
     weights, most = between(lambda site: Predictor(finished.model, site=site).predict(finished.texts))
     tight = under((2 * weights + most) // 3)

@@ -33,6 +33,7 @@ def test_messages_in_chinese_are_escaped_where_they_cannot_be_shown(code_page: s
     assert "no study" not in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code_page", CODE_PAGES)
 def test_a_document_is_whole_on_any_code_page(code_page: str, tmp_path: Path) -> None:
     rows = tmp_path / "话.jsonl"

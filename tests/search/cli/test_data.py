@@ -50,6 +50,7 @@ def test_a_leak_is_shown_with_its_place_and_the_exit_code_is_1(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_check_prints_the_class_order_in_use(cp_search: CommandLine, tmp_path: Path) -> None:
     lines = ('{"text": "甲", "emotion_labels": 1}', '{"text": "乙", "emotion_labels": 0}')
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))

@@ -156,6 +156,7 @@ def test_a_stated_context_leaves_less_room(
         assert row["device_bytes"] == row["peak_bytes"] + mib * 2**20
 
 
+@pytest.mark.slow
 def test_the_configuration_itself_has_a_cell_and_a_line(
     model: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,6 +141,7 @@ def test_a_calibrated_plan_takes_a_lower_rung(planner: Planner) -> None:
     assert warned.predicted_bytes == round(1.1 * warned.planned_bytes)
 
 
+@pytest.mark.slow
 def test_the_largest_micro_batch_fits_and_one_more_does_not(planner: Planner) -> None:
     limit = peak(Rung(11, False, False), planner)
     assert largest(limit, planner) == Rung(11, False, False)

@@ -84,6 +84,7 @@ def test_more_rows_and_longer_texts_never_take_less() -> None:
     assert by_length == sorted(by_length)
 
 
+@pytest.mark.slow
 def test_a_law_from_three_traces_is_exact_for_every_other() -> None:
     request = replace(small_request(), precision="fp16", accumulated=True)
     planner = Planner()

@@ -237,6 +237,7 @@ class ShortsBetween:
         assert trainer.budget.at(16).tokens == 8 * 32
 
 
+@pytest.mark.slow
 def test_a_run_remembers_its_budget_for_lengths_like_these(tmp_path: Path) -> None:
     outcome, _, _ = train(tmp_path, "run", ROOMY, callbacks__custom=[f"{__name__}:ShortsBetween"])
     assert outcome.status == "completed"
