@@ -170,12 +170,13 @@ class Ownership:
         if self._heart is not None:
             self._heart.hold(trial.number)
             if self._is_one_too_many(trial):
+                self._heart.let_go(trial.number)
                 return None
             if trial.number != begun:
                 # Another machine asked at the same moment, with the same seed.
                 self._handle.seed_sampler(trial.number)
                 trial = self._handle.reattach(trial.number)
-        return Claim(trial, self._lock_anew(trial.number), self._heart)
+        return Claim(trial, self._cleared(trial.number, self._lock(trial.number)), self._heart)
 
     def _is_one_too_many(self, trial: Trial) -> bool:
         """Two machines that counted at once: whose trial has the higher number puts it back in the queue."""
@@ -186,16 +187,10 @@ class Ownership:
         if not is_enough(earlier, self._handle.space.budget):
             return False
         self._handle.put_back(trial.number)
-        if self._heart is not None:
-            self._heart.let_go(trial.number)
         return True
 
-    def _lock_anew(self, number: int) -> FileLock:
-        """The lock on a trial that no worker had before: what lies in its directory is another study's."""
-        return self._cleared(number, self._lock(number))
-
     def _cleared(self, number: int, lock: FileLock | None) -> FileLock:
-        """The lock on the directory, once that holds nothing of another study and says whose it is."""
+        """The lock on a trial's directory, once that says whose it is; what lies there is moved aside."""
         directory = trial_directory(self._directory, number)
         if lock is not None and holds_work(directory):
             await_orphan(directory)

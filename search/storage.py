@@ -63,7 +63,7 @@ def open_storage(
             f"{masked(storage_url)} needs a driver that is not installed: {error}{remedy}"
         ) from error
     if not is_local(storage_url):
-        storage = PatientStorage(storage, Patience(say or _unheard))
+        storage = PatientStorage(storage, Patience(say or unheard))
     return GatheringStorage(storage)
 
 
@@ -146,7 +146,7 @@ def _grpc_storage(url: URL) -> BaseStorage:
     return storage
 
 
-def _unheard(_line: str) -> None:
+def unheard(_line: str) -> None:
     """Nobody to tell."""
 
 

@@ -26,7 +26,15 @@ from search.best import best_of
 from search.change import changes
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
-from search.storage import masked, open_storage, quiet_optuna, require_place, sqlite_path, storage_errors
+from search.storage import (
+    masked,
+    open_storage,
+    quiet_optuna,
+    require_place,
+    sqlite_path,
+    storage_errors,
+    unheard,
+)
 
 if TYPE_CHECKING:
     from search.carry import Carried
@@ -129,17 +137,15 @@ def open_study(
             _await_making(study)
             changed = _check_definition(study, space, storage_url=storage_url)
             if changed:
-                _go_on(study, space, changed, say=say or _unheard)
+                _go_on(study, space, changed, say=say or unheard)
         study.sampler, study.pruner = sampler, pruner
         if ATTRIBUTE not in study.user_attrs:
             if carry is not None:
-                _carry(
-                    study, carry(confined(space, room.trimmed(space) if room else {})), say=say or _unheard
-                )
+                _carry(study, carry(confined(space, room.trimmed(space) if room else {})), say=say or unheard)
             _furnish(study, space, room)
-        space = confined(space, _trimmed(study))
-        identity = json.loads(study.user_attrs[ATTRIBUTE]).get("identity", "")
-    return StudyHandle(study, space, storage_url, created, identity)
+        made_from = json.loads(study.user_attrs[ATTRIBUTE])
+    space = confined(space, made_from.get("room", {}).get("trimmed", {}))
+    return StudyHandle(study, space, storage_url, created, made_from.get("identity", ""))
 
 
 def require_study(space: Space, *, storage_url: str) -> None:
@@ -181,12 +187,6 @@ def _await_making(study: Study) -> None:
         still, before = (still + 1 if len(trials) == before else 0), len(trials)
 
 
-def _trimmed(study: Study) -> dict[str, Any]:
-    """Key path -> choices that the study was made without."""
-    found: dict[str, Any] = json.loads(study.user_attrs[ATTRIBUTE]).get("room", {}).get("trimmed", {})
-    return found
-
-
 def _carry(study: Study, carried: Carried, *, say: Callable[[str], None]) -> None:
     """Begin with what another study knows; what is there already, from an attempt that was cut off, stays."""
     there = {trial.user_attrs.get(CARRIED) for trial in study.get_trials(deepcopy=False)}
@@ -195,10 +195,6 @@ def _carry(study: Study, carried: Carried, *, say: Callable[[str], None]) -> Non
         study.enqueue_trial(point, skip_if_exists=True)
     for line in carried.lines():
         say(line)
-
-
-def _unheard(_line: str) -> None:
-    """Nobody to tell."""
 
 
 def _furnish(study: Study, space: Space, room: SpaceRoom | None) -> None:
@@ -213,8 +209,12 @@ def _furnish(study: Study, space: Space, room: SpaceRoom | None) -> None:
     for point in confined(space, trimmed).enqueue:
         if point not in queued:
             study.enqueue_trial(point)
-    attribute: dict[str, Any] = {"metric": METRIC, "definition": space.definition(), "versions": versions()}
-    attribute["identity"] = uuid.uuid4().hex
+    attribute: dict[str, Any] = {
+        "metric": METRIC,
+        "definition": space.definition(),
+        "versions": versions(),
+        "identity": uuid.uuid4().hex,
+    }
     if room:
         attribute["room"] = {"card": room.card, "trimmed": trimmed, "planned": room.lines(space)}
     study.set_user_attr(ATTRIBUTE, json.dumps(attribute, ensure_ascii=False, sort_keys=True))

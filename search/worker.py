@@ -124,29 +124,24 @@ class Worker:
             return reason
 
     def _work(self) -> Reason:
+        release = Claim.release
         try:
             while True:
                 reason = self._fill()
                 if reason is not None:
-                    break
+                    return reason
                 for post in self._crew.wait(LOOK_S):
                     self._idle = False
                     self._conclude(post)
         except BaseException as error:
-            try:
-                let_go([post.talk.running for post in self._crew.posts], error)
-            finally:
-                # The second Ctrl-C does not wait for a storage that is away, nor does who waited in vain.
-                hasty = isinstance(error, (KeyboardInterrupt, *faults()))
-                for claim in self._claims():
-                    claim.drop() if hasty else claim.release()
+            # The second Ctrl-C does not wait for a storage that is away, nor does who waited in vain.
+            if isinstance(error, (KeyboardInterrupt, *faults())):
+                release = Claim.drop
+            let_go([post.talk.running for post in self._crew.posts], error)
             raise
-        for claim in self._claims():
-            claim.release()
-        return reason
-
-    def _claims(self) -> list[Claim]:
-        return [*(one.claim for one in self._pending), *(post.claim for post in self._crew.posts)]
+        finally:
+            for claim in [*(one.claim for one in self._pending), *(post.claim for post in self._crew.posts)]:
+                release(claim)
 
     def _fill(self) -> Reason | None:
         """Start what can be started; a reason to end once nothing runs and nothing will."""

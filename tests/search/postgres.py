@@ -27,7 +27,7 @@ class Postgres:
         self._control: Any = commands.pg_ctl
         server: Any = commands.get_server(home, cleanup_mode=None)
         server.psql(f"ALTER USER {USER} PASSWORD '{PASSWORD}'")
-        self._home, self._user, self._port = home, server.system_user, _free_port()
+        self._home, self._user, self._port = home, server.system_user, free_port()
         self._databases = 0
         self.stop()
         (home / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
@@ -66,7 +66,8 @@ class Postgres:
             raise RuntimeError(f"pg_ctl {arguments}: {error.output}\n{log[-2000:]}") from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

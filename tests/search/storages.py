@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from search.space import Space
 from search.storage import open_storage, sqlite_url
 from search.study import StudyHandle, open_study
 from tests.search.fakes import Bench, Listener
+from tests.search.postgres import free_port
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ def served_site(home: Path) -> Iterator[Site]:
 @contextmanager
 def grpc_server(storage_url: str) -> Iterator[str]:
     """The address at which the storage is served meanwhile."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     pool = ThreadPoolExecutor(max_workers=16)
     server = make_server(open_storage(storage_url), "127.0.0.1", port, pool)
     server.start()

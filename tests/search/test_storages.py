@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from search.heart import STALE_LOOKS, mark_of
 from search.interruption import Stop
 from search.objective import suggest
-from search.ownership import TRIAL_LOCK, trial_directory
+from search.ownership import TRIAL_LOCK, Claim, trial_directory
 from search.storage import masked, without_password
 from search.study import open_study
 from search.verdict import FINITE, MEMORY, Verdict
@@ -34,6 +34,17 @@ VERDICT = Verdict(
 def look(machine: Machine, times: int = STALE_LOOKS) -> None:
     for _ in range(times):
         machine.heart.beat()
+
+
+def taken_over(machine: Machine, *, by: Machine) -> tuple[Claim, Claim]:
+    """The same trial as its first worker, who is thought to be gone, and the next have it."""
+    claim = machine.ownership.take()
+    assert claim is not None
+    look(by, STALE_LOOKS + 1)
+    taken = by.ownership.take()
+    assert taken is not None
+    assert taken.number == claim.number
+    return claim, taken
 
 
 class StorageContract:
@@ -85,24 +96,15 @@ class StorageContract:
 
     def test_a_trial_that_its_first_worker_ended_after_all_is_lost_to_the_next(self, site: Site) -> None:
         slow, quick = site.machine("slow"), site.machine("quick")
-        mine = slow.ownership.take()
-        assert mine is not None
-        look(quick, STALE_LOOKS + 1)
-        taken = quick.ownership.take()
-        assert taken is not None
-        assert taken.number == mine.number
+        mine, taken = taken_over(slow, by=quick)
         tell(slow.handle, mine.trial, VERDICT)
         quick.heart.beat()
         assert taken.lost
 
     def test_what_another_has_taken_is_not_given_away(self, site: Site) -> None:
         slow, quick = site.machine("slow"), site.machine("quick")
-        mine = slow.ownership.take()
-        assert mine is not None
-        look(quick, STALE_LOOKS + 1)
-        taken = quick.ownership.take()
+        mine, taken = taken_over(slow, by=quick)
         mine.release()  # it has not noticed yet
-        assert taken is not None
         assert mark_of(quick.handle.trial(taken.number))[0] == quick.heart.name
 
     def test_who_leaves_in_haste_says_nothing_to_the_storage(self, site: Site) -> None:
@@ -187,11 +189,7 @@ class StorageContract:
 
     def test_a_machine_that_slept_learns_that_its_trial_was_taken(self, site: Site) -> None:
         one, other = site.machine("one", trials=1), site.machine("other", trials=1)
-        claim = one.ownership.take()
-        assert claim is not None
-        look(other, STALE_LOOKS + 1)
-        taken = other.ownership.take()
-        assert taken is not None
+        claim, taken = taken_over(one, by=other)
         assert not claim.lost
         one.heart.beat()
         assert claim.lost
