@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """storage_url: where the studies are; None: in the SQLite files of `studies_dir`."""
+    """The studies of one place. storage_url: where that is; None: the SQLite files of `studies_dir`."""
 
     studies_dir: Path
     storage_url: str | None = field(default=None, repr=False)

@@ -150,7 +150,8 @@ if TYPE_CHECKING:
     from trainer.threshold import parse_thresholds as parse_thresholds
     from trainer.unheeded import unheeded_settings as unheeded_settings
 
-_HOMES = {
+#: module -> what of it is public
+HOMES = {
     "trainer.appraisal": ["Exported", "Reloaded", "Ruled", "Together"],
     "trainer.appraise": [
         "appraise_answers",
@@ -247,9 +248,9 @@ _HOMES = {
     "trainer.threshold": ["Threshold", "parse_thresholds"],
     "trainer.unheeded": ["unheeded_settings"],
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # derived from _HOMES, which is the one list
+__all__ = sorted(_HOME_OF)  # derived from HOMES, which is the one list
 
 
 def __getattr__(name: str) -> Any:

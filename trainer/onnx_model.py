@@ -33,8 +33,9 @@ class OnnxDiffers(CpSearchError):
 
 @dataclass(frozen=True)
 class OnnxCheck:
-    """largest_difference: of logits. differing: texts with another label. speed: torch over ONNX seconds, the
-    median of alternating rounds, both on `threads` threads."""
+    """An ONNX model beside its original. largest_difference: of logits. differing: texts with another label.
+
+    speed: torch over ONNX seconds, the median of alternating rounds, both on `threads` threads."""
 
     path: Path
     texts: int

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+#: What an evaluation came to: metric -> value, for example `eval_f1_macro`.
 Metrics = Mapping[str, float]
 
 #: report(step, metrics) -> True to stop. `step` counts evaluations from 1; evaluations lie at
 #: fixed fractions of an epoch, so the same step means the same progress for every batch size.
 Report = Callable[[int, Metrics], bool]
 
+#: How a run ended; all but `completed` and `stopped` (by its `report`) say what went wrong.
 Status = Literal["completed", "stopped", "interrupted", "oom", "nonfinite", "failed"]
 ErrorKind = Literal["user", "crash", "lost", "timeout", "stalled", "host_memory"]
 

@@ -24,7 +24,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class TaskScore:
-    """One task. rows: labelled ones. confusion[true][predicted]. ece: of its probabilities, if any."""
+    """Scores of one task. rows: labelled ones. confusion[true][predicted]. ece: of its probabilities."""
 
     name: str
     weight: float

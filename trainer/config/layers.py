@@ -11,7 +11,7 @@ from trainer.config.wording import did_you_mean
 from trainer.config.yaml import Document, KeyPath
 from trainer.errors import Place, Problem
 
-# The published guide writes these keys in two places (guide.md, section 2).
+#: The second place of a key, where the published training guide writes it, and its own one.
 ALIASES = {
     "data.batch_size": "training.batch_size",
     "data.gradient_accumulation_steps": "training.gradient_accumulation_steps",

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+#: Text that is not empty, as the type of a key.
 Name = Annotated[str, Field(min_length=1)]
 
 Pooling = Literal["cls", "mean", "last4"]

@@ -17,6 +17,7 @@ import yaml
 
 from trainer.errors import ConfigError, Place, Problem
 
+#: Where a value stands in a YAML file: names of keys, and the numbers of list items from 0.
 KeyPath = tuple[str | int, ...]
 
 _NULL, _BOOL, _INT, _FLOAT, _MERGE = (

@@ -106,7 +106,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class FitTable:
-    """The answer. reach: for each length the ways a person chooses between."""
+    """What fits, cell by cell. reach: for each length the ways a person chooses between."""
 
     question: FitQuestion
     cells: tuple[Cell, ...]
