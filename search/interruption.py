@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Protocol
 
@@ -18,24 +19,39 @@ class Asked(Protocol):
         """True from some moment on."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after everything was put away; `go_on` says how to go on, unless that was said already."""
+
+    def __init__(self, go_on: str = "") -> None:
+        self.go_on = go_on
+        super().__init__(go_on)
+
+
 class Stop:
-    """Whether the user asked to end."""
+    """Whether the user asked to end; to be asked from a signal's handler too, while the same thread waits.
+
+    No `threading.Event`: its `set` needs a lock that the `wait` under the handler may hold.
+    """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._asked = False
+        self._bell: SimpleQueue[None] = SimpleQueue()
 
     @property
     def asked(self) -> bool:
         """Has the user asked?"""
-        return self._asked.is_set()
+        return self._asked
 
     def ask(self) -> None:
         """Ask."""
-        self._asked.set()
+        self._asked = True
+        self._bell.put(None)
 
     def wait(self, timeout_s: float) -> None:
         """Until the user asks, or the time is over."""
-        self._asked.wait(timeout_s)
+        with suppress(Empty):
+            # Put back: others may wait as well, or again.
+            self._bell.put(self._bell.get(timeout=timeout_s))
 
 
 @contextmanager

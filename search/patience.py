@@ -3,6 +3,8 @@
 A database server that restarts breaks the calls that are under way and refuses new ones for some seconds.
 Each call is then made again. That is safe: all calls but one write the same thing twice, and a trial that was
 made but never heard of has no owner, so that the next worker who looks takes it over.
+
+Ctrl-C ends the waiting: what was not stored lies in the trials' directories, and the next search tells it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from search.interruption import Interrupted, Stop
 from search.relay import Call, RelayStorage, Transactional
 
 #: what no waiting mends, in the words of PostgreSQL and MySQL
@@ -30,7 +34,8 @@ _LASTING = ("authentication failed", "access denied", "does not exist", "permiss
 class Patience:
     """How long a storage that does not answer is waited for, and who is told of it.
 
-    limit_s: from the first failed call on. The waits in between double from `first_s` to `longest_s`.
+    limit_s: from the first failed call on. The waits in between double from `first_s` to `longest_s`. sleep:
+    for some seconds, or until somebody asks to stop.
     """
 
     say: Callable[[str], None]
@@ -38,14 +43,16 @@ class Patience:
     first_s: float = 0.2
     longest_s: float = 10.0
     clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[Stop, float], None] = Stop.wait
 
-    def waits(self) -> Iterator[float]:
-        """Wait a little longer each time; ends when the patience does."""
+    def waits(self, stop: Stop) -> Iterator[float]:
+        """Wait a little longer each time; ends when the patience does, or somebody asks to stop."""
         end = self.clock() + self.limit_s
         wait_s = self.first_s
         while self.clock() < end:
-            self.sleep(wait_s)
+            self.sleep(stop, wait_s)
+            if stop.asked:
+                return
             yield wait_s
             wait_s = min(2 * wait_s, self.longest_s)
 
@@ -60,6 +67,8 @@ class PatientStorage(RelayStorage):
         super().__init__(inner)
         self._patience = patience
         self._away = threading.Event()
+        #: who may end the waiting; see `heeding`
+        self.stop = Stop()
 
     def relay(self, call: Call) -> Any:
         """Make a call on `inner`, again while that is away."""
@@ -120,7 +129,7 @@ class PatientStorage(RelayStorage):
             return self.again(call, error)
 
     def again(self, call: Callable[[], Any], error: Exception) -> Any:
-        """`call` until it goes through. Raises the last error when the patience is at its end."""
+        """`call` until it goes through. Raises the last error when the patience is over, or by Ctrl-C."""
         self._losses += 1
         if not self._away.is_set():
             self._away.set()
@@ -128,7 +137,7 @@ class PatientStorage(RelayStorage):
             self._patience.say(
                 f"The storage does not answer ({first_line(error)}); waiting up to {minutes:.0f} min"
             )
-        for _ in self._patience.waits():
+        for _ in self._patience.waits(self.stop):
             try:
                 result = call()
             except faults() as next_error:
@@ -141,6 +150,38 @@ class PatientStorage(RelayStorage):
                 self._patience.say("The storage is back.")
             return result
         raise error
+
+
+@contextmanager
+def heeding(storage: BaseStorage, stop: Stop) -> Iterator[None]:
+    """Nobody waits for `storage` any more once `stop` is asked.
+
+    Raises:
+        Interrupted: it was away then, and what it was to be told stays with the trials.
+    """
+    patient = _patient(storage)
+    if patient is None:
+        yield
+        return
+    before, patient.stop = patient.stop, stop
+    try:
+        yield
+    except faults() as error:
+        if not (stop.asked and is_passing(error)):
+            raise
+        raise Interrupted(
+            "Interrupted while the storage is away. Type the same command once it is back: what it was not "
+            "told is on the disk, and is told then."
+        ) from error
+    finally:
+        patient.stop = before
+
+
+def _patient(storage: BaseStorage) -> PatientStorage | None:
+    """The one among the storages that pass calls on which waits."""
+    while isinstance(storage, RelayStorage) and not isinstance(storage, PatientStorage):
+        storage = storage.inner
+    return storage if isinstance(storage, PatientStorage) else None
 
 
 def is_passing(error: BaseException) -> bool:

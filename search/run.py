@@ -25,6 +25,7 @@ from search.fork import Descent, fork, warm_start
 from search.host import Host
 from search.interruption import Stop, interruption
 from search.origin import read_origin, write_origin
+from search.patience import heeding
 from search.placing import Placing, open_engine, seats_on
 from search.preflight import preflight, require_arithmetic
 from search.report import StudyReport, summarise
@@ -282,7 +283,13 @@ def _finish(
     """The finished model (None: no trial completed), and whether Ctrl-C came in between."""
     audience = workplace.audience
     url, directory = handle.storage_url, workplace.directory
-    with storage_errors(url), disk_errors(directory), interruption(audience.say) as stop:
+    storage = handle.study._storage
+    with (
+        storage_errors(url),
+        disk_errors(directory),
+        interruption(audience.say) as stop,
+        heeding(storage, stop),
+    ):
         watcher = _Watcher(audience, stop)
         place = _finish_place(workplace, watcher, retries=handle.space.limits.retries)
         final = finish(handle, place, trial=trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from search.attempt import Attempt
@@ -65,7 +65,12 @@ class Triage:
     def _ended(self, one: Pending) -> Verdict | None:
         """How the trial ends without being run."""
         outcome = self._stopped_unheard(one.claim) or self._left_behind(one.claim.number)
-        return judge(outcome) if outcome is not None else self._refuse(one)
+        if outcome is None:
+            return self._refuse(one)
+        return replace(judge(outcome), attempts=max(1, self._history(one).attempts))
+
+    def _history(self, one: Pending) -> History:
+        return History(self._workplace.trial_directory(one.claim.number))
 
     def _left_behind(self, number: int) -> Outcome | None:
         """The outcome of a trial that had ended, but whose worker died before it told."""

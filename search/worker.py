@@ -25,7 +25,7 @@ from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
 from search.ownership import Claim, Ownership
-from search.patience import faults
+from search.patience import faults, heeding
 from search.stopwatch import Stopwatch
 from search.storage import storage_errors
 from search.study import StudyHandle
@@ -73,10 +73,15 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
     Raises:
         UserError: a trial met what the user can mend; it stays open and the next search retries it.
         TooManyFailures: `max_failures` trials failed in a row. StorageFault: the storage failed.
-        KeyboardInterrupt: the second Ctrl-C.
+        Interrupted: the first Ctrl-C, while the storage was away. KeyboardInterrupt: the second Ctrl-C.
     """
-    say = workplace.audience.say
-    with storage_errors(handle.storage_url), disk_errors(workplace.directory), interruption(say) as stop:
+    say, storage = workplace.audience.say, handle.study._storage
+    with (
+        storage_errors(handle.storage_url),
+        disk_errors(workplace.directory),
+        interruption(say) as stop,
+        heeding(storage, stop),
+    ):
         _make(workplace)
         tidy_ended(handle, workplace.trial_directory)
         reason = Worker(handle, workplace, stop).work()
@@ -134,7 +139,7 @@ class Worker:
                     self._idle = False
                     self._conclude(post)
         except BaseException as error:
-            # The second Ctrl-C does not wait for a storage that is away, nor does who waited in vain.
+            # Nobody waits for a storage that is away once more: after a second Ctrl-C, or a wait in vain.
             if isinstance(error, (KeyboardInterrupt, *faults())):
                 release = Claim.drop
             let_go([post.talk.running for post in self._crew.posts], error)

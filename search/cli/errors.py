@@ -13,21 +13,13 @@ from pathlib import Path
 import typer
 
 from search.cli.output import echo
-from search.interruption import terminable
+from search.interruption import Interrupted, terminable
 from search.language import translated
 from trainer import StudyEnded, UserError, disk_errors
 
 USER_ERROR = 2
 ENDED_EARLY = 3
 INTERRUPTED = 130
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after everything was put away; `go_on` says how to go on, unless that was said already."""
-
-    def __init__(self, go_on: str = "") -> None:
-        self.go_on = go_on
-        super().__init__(go_on)
 
 
 @contextmanager

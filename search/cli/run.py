@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.errors import ENDED_EARLY, Interrupted
+from search.cli.errors import ENDED_EARLY
 from search.cli.flags import Command
 from search.cli.output import clean_stdout, echo, print_json, print_report
 from search.cli.resolved import on_card, resolved_json, space_lines
 from search.cli.settings import SET_HELP, StorageFlag, read_settings
 from search.cli.single_run import Limits, choose_gpu, train_config
+from search.interruption import Interrupted
 from search.language import translated
 
 if TYPE_CHECKING:

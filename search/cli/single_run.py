@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.cli.errors import ENDED_EARLY, USER_ERROR, Interrupted
+from search.cli.errors import ENDED_EARLY, USER_ERROR
 from search.cli.output import clean_stdout, echo, print_json
+from search.interruption import Interrupted
 
 if TYPE_CHECKING:
     from trainer import CardSpec, Config, Outcome

@@ -6,16 +6,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.storages import GrpcStorageProxy
 from optuna.trial import TrialState
 
+from search.lines import read_lines
 from search.objective import suggest
-from search.storage import sqlite_url
+from search.storage import quiet_optuna, sqlite_url
 from search.study import open_study
 from search.verdict import Verdict
 from search.worker import tell
+from tests.faults.moments import Moment, begin, cp_search, wait_for
+from tests.faults.test_power import COMMAND, INTERRUPTED, press_ctrl_c, project, read_until, trials_of
 from tests.search.fakes import Bench
 from tests.search.postgres import free_port
 
@@ -32,6 +37,14 @@ def served(file: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         server.kill()
         server.wait()
+
+
+def await_server(port: int) -> None:
+    """Until it answers."""
+    quiet_optuna()
+    storage = GrpcStorageProxy(host="127.0.0.1", port=port)
+    storage.wait_server_ready(timeout=60)
+    storage.close()
 
 
 def test_a_server_that_is_killed_and_started_again_costs_no_trial(tmp_path: Path) -> None:
@@ -52,3 +65,38 @@ def test_a_server_that_is_killed_and_started_again_costs_no_trial(tmp_path: Path
     assert [trial.value for trial in stored] == [0.5, 0.75]
     assert "does not answer" in heard[0]
     assert heard[1] == "The storage is back."
+
+
+@pytest.mark.parametrize(
+    ("moment", "goes_on"),
+    [
+        (Moment("open", "trial-0000/reports.jsonl"), True),
+        (Moment("os.rename", "trial-0000/outcome.json"), False),
+    ],
+    ids=["under an evaluation", "under an outcome"],
+)
+def test_the_first_ctrl_c_is_heeded_while_the_server_is_gone(
+    tmp_path: Path, moment: Moment, goes_on: bool
+) -> None:
+    home, port = project(tmp_path / "home", epochs=2), free_port()
+    file = home / "studies" / "good.db"
+    words = (*COMMAND, "--storage", f"grpc://127.0.0.1:{port}")
+    with served(file, port) as server:
+        await_server(port)
+        strike = replace(moment, victim="another", filler=str(server.pid))
+        process = begin(cp_search(*words), home=home, moment=strike)
+        read_until(process, "does not answer")
+        press_ctrl_c(process)
+        ended = wait_for(process)
+    assert ended.code == INTERRUPTED
+    assert ended.err.strip().splitlines()[-1].startswith("Interrupted while the storage is away.")
+
+    with served(file, port):
+        await_server(port)
+        again = wait_for(begin(cp_search(*words), home=home))
+    assert again.code == 0, again.err
+    assert ("Trial 0 goes on" in again.err) == goes_on, again.err
+    assert [trial.state for trial in trials_of(home)] == [TrialState.COMPLETE] * 2
+    assert [sorted(trial.intermediate_values) for trial in trials_of(home)] == [[1, 2, 3, 4]] * 2
+    begun = [one for one in read_lines(home / "studies/good/trial-0000/attempts.jsonl") if "began" in one]
+    assert len(begun) == (2 if goes_on else 1)

@@ -82,9 +82,12 @@ def test_a_trial_that_the_pruner_stops_at_what_was_not_heard_does_not_go_on(benc
 def test_the_last_evaluation_is_stored_too_when_the_run_ended_without_its_worker(bench: Bench) -> None:
     directory = leave(bench, 0, text=ONE, heard={1: 0.4}, noted={1: 0.4, 2: 0.5})
     ended = Outcome("completed", str(directory), best_metrics={"eval_f1_macro": 0.5}, best_step=2)
+    for _ in range(2):
+        History(directory).begin(pid=None)
     write_json(directory / "outcome.json", asdict(ended))
     bench.search(Scripted, text=ONE, engine=InlineEngine())
     (trial,) = bench.trials()
+    assert trial.user_attrs["attempts"] == 2
     assert (trial.value, trial.intermediate_values) == (0.5, {1: 0.4, 2: 0.5})
     assert bench.listener.started == []
 

@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from search.gathering import GatheringStorage, together
-from search.patience import Patience, PatientStorage
+from search.interruption import Interrupted, Stop
+from search.patience import Patience, PatientStorage, heeding
 from search.relay import Call
 
 
@@ -63,10 +64,13 @@ class FlakyTransactions(Flaky):
 @dataclass
 class Time:
     now: float = 0.0
+    asked_at: float = float("inf")
     lines: list[str] = field(default_factory=list)
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, stop: Stop, seconds: float) -> None:
         self.now += seconds
+        if self.now > self.asked_at:
+            stop.ask()
 
     def patience(self) -> Patience:
         return Patience(self.lines.append, limit_s=60.0, clock=lambda: self.now, sleep=self.sleep)
@@ -170,3 +174,43 @@ def test_a_study_made_before_the_reply_was_lost_is_the_study(flaky: Flaky, stora
     flaky.errors = [lost()]
     made = storage.create_new_study([StudyDirection.MAXIMIZE], "one")
     assert storage.get_study_id_from_name("one") == made
+
+
+def test_who_asks_to_stop_is_heeded_while_the_storage_is_away(flaky: Flaky, time: Time) -> None:
+    storage = GatheringStorage(PatientStorage(flaky, time.patience()))
+    trial = trial_in(storage)
+    flaky.errors = [lost() for _ in range(100)]
+    time.asked_at = 5.0
+    with pytest.raises(Interrupted, match="what it was not told is on the disk"), heeding(storage, Stop()):
+        storage.set_trial_user_attr(trial, "seconds", 1.0)
+    assert 5 < time.now < 15
+
+
+def test_a_storage_that_goes_away_after_that_is_not_waited_for(flaky: Flaky, time: Time) -> None:
+    storage, stop = PatientStorage(flaky, time.patience()), Stop()
+    trial = trial_in(storage)
+    stop.ask()
+    with heeding(storage, stop):
+        storage.set_trial_user_attr(trial, "seconds", 1.0)
+    flaky.errors = [lost()]
+    with pytest.raises(Interrupted), heeding(storage, stop):
+        storage.set_trial_user_attr(trial, "seconds", 2.0)
+    assert time.now <= 0.2
+
+
+def test_a_fault_that_stays_is_no_interruption(flaky: Flaky, storage: PatientStorage) -> None:
+    trial, stop = trial_in(storage), Stop()
+    stop.ask()
+    flaky.errors = [lost('password authentication failed for user "u"')]
+    with pytest.raises(StorageInternalError), heeding(storage, stop):
+        storage.set_trial_user_attr(trial, "seconds", 1.0)
+
+
+def test_once_the_context_is_left_the_storage_is_waited_for_again(flaky: Flaky, time: Time) -> None:
+    storage, stop = PatientStorage(flaky, time.patience()), Stop()
+    trial = trial_in(storage)
+    with heeding(storage, stop):
+        stop.ask()
+    flaky.errors = [lost()]
+    storage.set_trial_user_attr(trial, "seconds", 1.0)
+    assert storage.get_trial(trial).user_attrs == {"seconds": 1.0}

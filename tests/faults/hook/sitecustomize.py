@@ -57,6 +57,7 @@ def _strikes(rule: dict[str, Any], worker: int) -> dict[str, Callable[[], None]]
         "everything": lambda: os.killpg(0, signal.SIGKILL),
         "worker": lambda: os.kill(worker, signal.SIGKILL),
         "self": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "another": lambda: os.kill(int(rule["filler"]), signal.SIGKILL),
         "disk": lambda: _fill(rule["filler"]),
         "mount": lambda: None,
         "clock": lambda: _set_clock(rule["filler"]),

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 import typer
 
-from search.cli.errors import Interrupted, exit_codes
+from search.cli.errors import exit_codes
+from search.interruption import Interrupted
 from tests.conftest import environment
 from trainer import ConfigError, Problem, StorageFault, UserError
 
 PROGRAM = """
 import sys
 import typer
-from search.cli.errors import Interrupted
+from search.interruption import Interrupted
 from search.cli.flags import Command, add_command
 from dataclasses import dataclass
 from trainer import StorageFault, UserError
