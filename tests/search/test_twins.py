@@ -81,6 +81,7 @@ def test_an_earlier_one_never_waits_for_a_later_one(site: Site) -> None:
     assert pair.ledger.alike(0, params) == []
 
 
+@pytest.mark.slow
 def test_a_later_one_that_has_ended_counts_for_one_that_comes_back_from_the_queue(site: Site) -> None:
     pair = Pair(site, POINTS[0])
     pair.handle.put_back(0)

@@ -160,6 +160,7 @@ def test_a_sampler_that_is_through_with_its_grid_ends_the_search(bench: Bench) -
     assert sorted(trial.params["model.pooling"] for trial in bench.open(text).trials()) == ["cls", "mean"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_suggests_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
     whole, parted = Bench(tmp_path / "whole"), Bench(tmp_path / "parted")
     for bench in (whole, parted):

@@ -212,6 +212,7 @@ def test_what_no_checkpoint_depends_on_may_change_and_is_said(tmp_path: Path, co
     assert len(checkpoints_of(home)) == 1
 
 
+@pytest.mark.slow
 def test_a_constant_rate_goes_on_to_more_epochs_as_if_they_had_been_asked_for_at_once(
     tmp_path: Path, config: Config
 ) -> None:

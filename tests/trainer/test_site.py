@@ -152,6 +152,7 @@ def test_evaluation_and_the_check_of_the_export_keep_to_the_card(finished: Finis
     assert (reloaded.rows, reloaded.differing) == (ROWS, 0)
 
 
+@pytest.mark.slow
 def test_members_that_are_compared_are_on_the_card_one_at_a_time(finished: Finished) -> None:
     members = [Ruled(str(one)) for one in finished.runs]
     _, most = between(lambda site: appraise_rule(finished.runs[0], path=finished.rows, seed=1, site=site))

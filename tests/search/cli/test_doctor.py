@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import CommandLine, picture
 
 
+@pytest.mark.slow
 def test_the_doctor_changes_nothing_and_finds_this_machine_fit(
     cp_search: CommandLine, tmp_path: Path
 ) -> None:

@@ -166,6 +166,7 @@ def test_the_configuration_itself_has_a_cell_and_a_line(
     assert "This configuration, 48 tokens by 6:" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_keeps_every_number(
     model: Path, cache: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +258,7 @@ def test_families_of_encoders_are_planned_from_their_config_json(
     assert row["attention"] == ("eager" if family in ("deberta-v2", "mpnet") else "sdpa")
 
 
+@pytest.mark.slow
 def test_checkpointing_is_not_offered_to_a_family_that_has_none(
     tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

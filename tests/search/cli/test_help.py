@@ -39,27 +39,37 @@ finally:
 """
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_explains_the_command_with_an_example(command: list[str], cp_search: CommandLine) -> None:
-    result = cp_search(*command, "--help")
-    assert result.returncode == 0
-    assert result.stdout.startswith(f"Usage: cp-search {' '.join(command)}")
-    assert "Example:" in result.stdout
-    assert f"cp-search {' '.join(command)} " in result.stdout.split("Example:")[1]
-
-
-@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
-def test_help_imports_nothing_heavy(command: list[str], tmp_path: Path) -> None:
+def help_of(command: list[str], cwd: Path) -> tuple[str, set[str]]:
+    """What `--help` of a command prints, and the modules it took to print it."""
     result = subprocess.run(
         [sys.executable, "-c", SHOW_MODULES, *command, "--help"],
-        cwd=tmp_path,
+        cwd=cwd,
         env=environment(),
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=True,
     )
-    assert "search.cli.app" in result.stderr.splitlines()
-    assert not HEAVY & set(result.stderr.splitlines())
+    return result.stdout, set(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_explains_the_command_with_an_example_and_imports_nothing_heavy(
+    command: list[str], tmp_path: Path
+) -> None:
+    text, modules = help_of(command, tmp_path)
+    assert text.startswith(f"Usage: cp-search {' '.join(command)}")
+    assert "Example:" in text
+    assert f"cp-search {' '.join(command)} " in text.split("Example:")[1]
+    assert "search.cli.app" in modules
+    assert not HEAVY & modules
+
+
+def test_help_without_a_command_imports_nothing_heavy(tmp_path: Path) -> None:
+    text, modules = help_of([], tmp_path)
+    assert "Usage: cp-search" in text
+    assert "search.cli.app" in modules
+    assert not HEAVY & modules
 
 
 def test_help_answers_within_half_a_second(cp_search: CommandLine) -> None:

@@ -23,6 +23,7 @@ training: {batch_size: 32}
 SEARCHED = "search: {training.learning_rate: {type: float, low: 1.0e-4, high: 1.0e-3}}\nbudget: {trials: 1}\n"
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_a_configuration_and_where_it_came_from(
     cp_search: CommandLine, tmp_path: Path
 ) -> None:
@@ -45,6 +46,7 @@ def test_a_dry_run_prints_a_configuration_and_where_it_came_from(
     assert picture(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_dry_run_as_json_is_one_document(cp_search: CommandLine) -> None:
     result = cp_search("train", "--template", "fast_dev", "--seed", "5", "--dry-run", "--json")
     document = json.loads(result.stdout)
@@ -103,6 +105,7 @@ def test_a_dry_run_of_a_space_has_its_base_under_the_card_rules(
     assert "Not planned: " in result.stderr
 
 
+@pytest.mark.slow
 def test_a_dry_run_without_data_keeps_to_the_rules_and_says_why(cp_search: CommandLine) -> None:
     result = cp_search("train", "--card", "4GiB", "--dry-run")
     assert result.returncode == 0, result.stderr

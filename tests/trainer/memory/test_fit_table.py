@@ -75,6 +75,7 @@ def test_the_largest_micro_batch_fits_and_the_next_does_not(plans: Path) -> None
         assert not asked.fits(planner.plan(over))
 
 
+@pytest.mark.slow
 def test_host_memory_is_tried_only_where_nothing_else_fits(plans: Path) -> None:
     asked = question(rescue=OFFLOADED)
     assert OFFLOADED not in {one.way for one in table(asked, plans).reach[64]}
@@ -110,6 +111,7 @@ def test_an_effective_batch_that_fits_in_one_piece_is_not_cut(plans: Path) -> No
     assert table(question(accumulates_below=alone + 1), plans).reach[64][0].largest < alone
 
 
+@pytest.mark.slow
 def test_what_earlier_runs_took_beyond_their_plans_is_allowed_for(plans: Path) -> None:
     alone = table(question(), plans).reach[64][0].largest
     assert table(question(calibration=1.2), plans).reach[64][0].largest < alone

@@ -114,6 +114,7 @@ def test_a_limit_that_drops_in_the_middle_is_met_from_that_step_on(tmp_path: Pat
     assert difference(learnt(squeezed), learnt(unlimited)) < 1e-6
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_does_not_fit_is_halved_and_recorded(tmp_path: Path) -> None:
     free, _, _ = train(tmp_path, "free", ROOMY)
     names = [f"{__name__}:SqueezeEvaluation"]

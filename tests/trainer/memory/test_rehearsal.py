@@ -135,6 +135,7 @@ def test_gradients_zeroed_instead_of_dropped_cost_as_much_as_accumulating() -> N
     assert zeroed.peak_bytes == pytest.approx(accumulated.peak_bytes, rel=0.01)
 
 
+@pytest.mark.slow
 def test_checkpointing_and_half_precision_make_it_smaller_and_eager_attention_larger() -> None:
     request = replace(small_request(rows=64, length=64), precision="fp16")
     plain = rehearse(request).peak_bytes
@@ -143,6 +144,7 @@ def test_checkpointing_and_half_precision_make_it_smaller_and_eager_attention_la
     assert rehearse(replace(request, attention="eager")).peak_bytes > plain
 
 
+@pytest.mark.slow
 def test_a_bert_large_is_rehearsed_without_its_weights_in_memory() -> None:
     request = PlanRequest(bert(layers=24, width=1024, vocabulary=30522).to_json_string(use_diff=False), 1, 32)
     psutil = pytest.importorskip("psutil")

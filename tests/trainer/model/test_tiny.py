@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def test_ids_start_with_cls_and_end_with_sep() -> None:
     assert tokenizer.pad_token_id == 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=40), max_size=5))
 def test_any_texts_make_a_tokenizer_with_ids_inside_its_vocabulary(texts: list[str]) -> None:
     tokenizer = tiny_tokenizer(texts)
