@@ -13,7 +13,7 @@ from search.cli.flags import Command
 from search.cli.output import clean_stdout, echo, print_json, print_report
 from search.cli.resolved import on_card, resolved_json, space_lines
 from search.cli.settings import SET_HELP, StorageFlag, read_settings
-from search.cli.single_run import Limits, choose_gpu, train_config
+from search.cli.single_run import GPU_HELP, Limits, choose_gpu, gpu_number, train_config
 from search.interruption import Interrupted
 from search.language import translated
 
@@ -59,7 +59,7 @@ class RunFlags:
         str | None,
         typer.Option(help="Ray cluster, as in auto or HOST:6379; without it one is started here."),
     ] = None
-    gpu: Annotated[int | None, typer.Option(min=0, help="Use only this GPU, by its number.")] = None
+    gpu: Annotated[int | None, typer.Option(parser=gpu_number, metavar="NUMBER", help=GPU_HELP)] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be searched; start nothing.")
     ] = False

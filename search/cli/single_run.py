@@ -13,9 +13,13 @@ import typer
 from search.cli.errors import ENDED_EARLY, USER_ERROR
 from search.cli.output import clean_stdout, echo, print_json
 from search.interruption import Interrupted
+from search.language import translated
 
 if TYPE_CHECKING:
     from trainer import CardSpec, Config, Outcome
+
+
+GPU_HELP = "Use only this GPU, by its number."
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class Limits:
         if not self.card:
             return None
         return sized_card(self.kind or self.card, self.card, virtual=self.rehearse, context=self.context)
+
+
+def gpu_number(text: str) -> int:
+    """What was typed after --gpu. Raises typer.BadParameter: not the number of a GPU."""
+    if not text.isdecimal():
+        message = f"{text} is not the number of a GPU, as in --gpu 0; without it the GPU that is here is used"
+        raise typer.BadParameter(translated(message))
+    return int(text)
 
 
 def choose_gpu(gpu: int | None) -> None:

@@ -12,7 +12,7 @@ from search.cli.flags import Command
 from search.cli.output import echo, print_json
 from search.cli.resolved import annotated_yaml, on_card, resolved_json
 from search.cli.settings import SET_HELP, read_settings
-from search.cli.single_run import Limits, train_config
+from search.cli.single_run import GPU_HELP, Limits, gpu_number, train_config
 from search.language import translated
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class TrainFlags:
     batch_size: Annotated[int | None, typer.Option(help="Largest micro-batch.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None
     num_epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None
-    gpu: Annotated[int | None, typer.Option(help="Use only this GPU, by its number.")] = None
+    gpu: Annotated[int | None, typer.Option(parser=gpu_number, metavar="NUMBER", help=GPU_HELP)] = None
     fp16: Annotated[bool | None, typer.Option("--fp16/--no-fp16", help="Half precision on a GPU.")] = None
     bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="bfloat16 in place of fp16.")] = None
     resume_from_checkpoint: Annotated[
