@@ -7,6 +7,7 @@ edited, and nothing in it was tuned on the data.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from search.language import translated
 from search.rates import Rates, rates_for
 from search.space import load_space
 from trainer import (
@@ -39,6 +41,8 @@ _LENGTH_STEP, _LONGEST = 32, 512
 _RARE = 0.2
 #: rows up to which so many epochs are suggested; more rows need fewer passes
 _EPOCHS = ((2_000, 6), (20_000, 4), (math.inf, 3))
+#: a comment of the draft, which is said in the person's language: its mark, its text
+_COMMENT = re.compile(r"^( *# )(.*)$", re.MULTILINE)
 #: [CLS] and [SEP], where lengths are counted in characters
 _SPECIAL = 2
 
@@ -149,7 +153,7 @@ def _render(request: DraftRequest, seen: _Seen, *, rates: Rates) -> str:
         keep_trailing_newline=True,
     )
     small = request.card is not None and request.card.total_bytes <= SMALL_CARD_BYTES
-    return environment.get_template(TEMPLATE).render(
+    drafted = environment.get_template(TEMPLATE).render(
         request=request,
         seen=seen,
         rates=rates,
@@ -157,6 +161,7 @@ def _render(request: DraftRequest, seen: _Seen, *, rates: Rates) -> str:
         base="rtx3050_optimized" if small else "hyperparameter_search",
         middle=seen.batches[1],
     )
+    return _COMMENT.sub(lambda comment: comment[1] + translated(comment[2]), drafted)
 
 
 def _check(request: DraftRequest, *, with_tokenizer: bool) -> DataReport:
@@ -176,7 +181,8 @@ def _tokenizer(model: str) -> tuple[bool, str | None]:
 
 
 def _notes(report: DataReport, problem: str | None) -> Sequence[str]:
-    notes = [f"{finding.level}: {finding.message}" for finding in report.findings if finding.level != "note"]
+    told = [finding for finding in report.findings if finding.level != "note"]
+    notes = [f"{translated(finding.level)}: {translated(finding.message)}" for finding in told]
     if notes:
         notes.append("cp-search data check says more about these; mend the errors before searching")
     if problem:

@@ -16,6 +16,14 @@ def worded() -> Iterator[str]:
     for package in ("trainer", "search"):
         for path in sorted((ROOT / package).rglob("*.py")):
             yield from _texts(path)
+        for path in sorted((ROOT / package).rglob("*.yaml.j2")):
+            yield from _comments(path)
+
+
+def _comments(path: Path) -> Iterator[str]:
+    """Of a template of YAML."""
+    for comment in re.findall(r"^ *# +(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+        yield re.sub(r"\{\{.*?\}\}", "{}", comment)
 
 
 def _texts(path: Path) -> Iterator[str]:

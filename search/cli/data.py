@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def sample(flags: SampleFlags) -> None:
     if flags.json:
         print_json({"directory": str(flags.out), "files": files})
     else:
-        echo("\n".join(_lines(files)))
+        say("\n".join(_lines(files)))
 
 
 def import_cold(flags: ImportColdFlags) -> None:
@@ -60,7 +60,7 @@ def import_cold(flags: ImportColdFlags) -> None:
         files = {name: str(flags.out / f"{name}.jsonl") for name in counts}
         print_json({"directory": str(flags.out), "files": files, "rows": counts})
     else:
-        echo("\n".join([*_lines(counts), f"directory: {flags.out}"]))
+        say("\n".join([*_lines(counts), f"directory: {flags.out}"]))
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:

@@ -58,7 +58,8 @@ def _classes(report: DataReport) -> Table:
             counts = [_share(facts.labels[task.name], name) for facts in report.files]
             table.add_row(task.name if not number else "", _class(number, name), *counts)
         if any(facts.masked[task.name] for facts in report.files):
-            table.add_row("", "no label", *(str(facts.masked[task.name]) for facts in report.files))
+            masked = (str(facts.masked[task.name]) for facts in report.files)
+            table.add_row("", translated("no label"), *masked)
     return table
 
 
@@ -105,7 +106,7 @@ def _pairs(report: DataReport) -> Table:
     headings = ("splits", "told apart, AUC", "lengths differ by", "bigrams only in the second", *shifts)
     table = _table("How unlike the splits are (AUC 0.5, 0 %: alike)", *headings)
     for pair in report.pairs:
-        auc = "too few rows" if pair.auc is None else f"{pair.auc:.2f}"
+        auc = translated("too few rows") if pair.auc is None else f"{pair.auc:.2f}"
         cells = [
             f"{pair.first}, {pair.second}",
             auc,
@@ -125,9 +126,9 @@ def _associations(report: DataReport) -> Table:
 
 
 def _table(title: str, *headings: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE)
+    table = Table(title=Text(translated(title)), title_justify="left", box=SIMPLE)
     for heading in headings:
-        table.add_column(heading)
+        table.add_column(translated(heading))
     return table
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, echo, print_json
+from search.cli.output import clean_stdout, print_json, say
 from search.cli.settings import SET_HELP, read_settings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def fit(flags: FitFlags) -> None:
     resolved = _resolve(flags)
     options = _options(flags)
     for note in resolved.notes:
-        echo(note, err=True)
+        say(note, err=True)
     with clean_stdout(flags.json):
         from trainer import plan_fit, planned_card
 
@@ -125,7 +125,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda line: echo(line, err=True)
+        yield lambda line: say(line, err=True)
         return
     with console.status("Planning") as status:
         yield status.update

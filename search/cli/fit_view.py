@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from search.language import translated
 from trainer import asks_for
 
 if TYPE_CHECKING:
@@ -38,27 +39,26 @@ def show_fit(table: FitTable, resolved: Resolved, *, console: Console | None = N
     shown = console or Console()
     if not shown.is_terminal:
         shown.width = PLAIN_WIDTH
-    shown.print(_title(table, resolved), soft_wrap=True, highlight=False)
+    shown.print(Text(translated(_title(table, resolved)), style="bold"), soft_wrap=True, highlight=False)
     shown.print(_peaks(table))
     for line in _legend(table):
-        shown.print(Text(line), soft_wrap=True)
+        shown.print(Text(translated(line)), soft_wrap=True)
     shown.print()
     shown.print(_reach(table))
     for line in _closing(table, resolved):
-        shown.print(Text(line), soft_wrap=True)
+        shown.print(Text(translated(line)), soft_wrap=True)
 
 
-def _title(table: FitTable, resolved: Resolved) -> Text:
+def _title(table: FitTable, resolved: Resolved) -> str:
     card, request = table.question.card, table.question.request
     kind = f"{request.precision}, {request.optimizer}, {request.attention} attention"
     room = f"{_gib(card.total_bytes)} GiB, {_gib(card.limit_bytes)} of them for training"
-    return Text(f"{resolved.config.model.name} on {card.name} ({room}); {kind}", style="bold")
+    return f"{resolved.config.model.name} on {card.name} ({room}); {kind}"
 
 
 def _peaks(table: FitTable) -> Table:
     question = table.question
-    found = Table(title="Planned peak, GiB, by tokens and micro-batch", title_justify="left", box=SIMPLE)
-    found.add_column("tokens", justify="right")
+    found = _table("Planned peak, GiB, by tokens and micro-batch")
     for rows in question.batches:
         found.add_column(str(rows), justify="right", no_wrap=True)
     for length in question.lengths:
@@ -84,27 +84,33 @@ def mark_of(cell: Cell) -> str:
 
 def _legend(table: FitTable) -> Iterator[str]:
     used = {mark_of(cell) for cell in table.cells}
-    yield "; ".join(f"{mark or 'no mark'}: {text}" for mark, text in MARKS.items() if mark in used)
+    told = {mark or "no mark": text for mark, text in MARKS.items() if mark in used}
+    yield "; ".join(f"{translated(mark)}: {translated(text)}" for mark, text in told.items())
     if NO in used and len(table.question.ways) > 1:
         yield "Where it does not fit, the peak is the one with every measure taken."
 
 
 def _reach(table: FitTable) -> Table:
     ways = list(dict.fromkeys(one.way for reach in table.reach.values() for one in reach))
-    found = Table(
-        title="Largest micro-batch, and what each more example takes", title_justify="left", box=SIMPLE
-    )
-    found.add_column("tokens", justify="right")
+    found = _table("Largest micro-batch, and what each more example takes")
     for way in ways:
-        found.add_column(" + ".join(way.measures) or "as it is", justify="right", max_width=36)
+        how = " + ".join(map(translated, way.measures)) or translated("as it is")
+        found.add_column(how, justify="right", max_width=36)
     for length, reach in table.reach.items():
         at = {one.way: one for one in reach}
         found.add_row(str(length), *(_largest(at[way]) if way in at else "" for way in ways))
     return found
 
 
+def _table(title: str) -> Table:
+    """With its first column, the tokens."""
+    found = Table(title=translated(title), title_justify="left", box=SIMPLE)
+    found.add_column(translated("tokens"), justify="right")
+    return found
+
+
 def _largest(one: Reach) -> str:
-    return f"{one.largest or 'none'} (+{one.bytes_per_row / MIB:.1f} MiB)"
+    return f"{one.largest or translated('none')} (+{one.bytes_per_row / MIB:.1f} MiB)"
 
 
 def _closing(table: FitTable, resolved: Resolved) -> Iterator[str]:
@@ -116,7 +122,7 @@ def _closing(table: FitTable, resolved: Resolved) -> Iterator[str]:
         _optimizer(table.cells[0]): plan.optimizer_bytes,
         "CUDA context": context,
     }
-    whole = " + ".join(f"{name} {_gib(size)}" for name, size in parts.items())
+    whole = " + ".join(f"{translated(name)} {_gib(size)}" for name, size in parts.items())
     yield f"Fixed: {whole} = {_gib(sum(parts.values()))} GiB; the rest grows with tokens and micro-batch."
     yield from _own(table, resolved)
     yield "Taken for granted:"

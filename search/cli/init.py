@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo
+from search.cli.output import say
 
 if TYPE_CHECKING:
     from search.draft import DraftRequest
@@ -49,8 +49,8 @@ def init(flags: InitFlags) -> None:
     draft = draft_space(_request(flags))
     write_draft(draft, flags.to)
     for note in draft.notes:
-        echo(note, err=True)
-    echo(f"Wrote {flags.to}. See what it would search: cp-search run {flags.to} --dry-run")
+        say(note, err=True)
+    say(f"Wrote {flags.to}. See what it would search: cp-search run {flags.to} --dry-run")
 
 
 def _request(flags: InitFlags) -> DraftRequest:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, echo, print_json
+from search.cli.output import clean_stdout, echo, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def predict(flags: PredictFlags) -> None:
         found = _predictions(flags, texts)
     if flags.out is not None:
         _write(flags.out, found)
-        echo(f"{flags.out}: {len(found)} rows", err=flags.json)
+        say(f"{flags.out}: {len(found)} rows", err=flags.json)
     if flags.json:
         print_json(found)
     elif flags.out is None:
@@ -91,8 +91,8 @@ def _site(flags: PredictFlags) -> Site:
         raise UserError("--onnx computes on the CPU; leave --card out")
     card = parse_card(flags.card, virtual=flags.rehearse) if flags.card else None
     if card is not None and not card.virtual and present_card() is None:
-        echo(f"No CUDA device here: {card.name} limits nothing; --rehearse lets the CPU play it", err=True)
-    return Site(card, say=partial(echo, err=True))
+        say(f"No CUDA device here: {card.name} limits nothing; --rehearse lets the CPU play it", err=True)
+    return Site(card, say=partial(say, err=True))
 
 
 @contextmanager
@@ -116,9 +116,9 @@ def _texts(flags: PredictFlags) -> list[str]:
     texts = list(flags.texts or [])
     if flags.file == _STDIN or texts == [str(_STDIN)]:
         _require_stream_alone(flags)
-        return texts_of_stream(sys.stdin, say=partial(echo, err=True))
+        return texts_of_stream(sys.stdin, say=partial(say, err=True))
     if flags.file is not None:
-        texts += read_texts(flags.file, column=flags.text_column, say=partial(echo, err=True))
+        texts += read_texts(flags.file, column=flags.text_column, say=partial(say, err=True))
     if not texts:
         raise UserError(
             'nothing to label; give texts, as in cp-search predict DIR "文字", or --file in.jsonl'

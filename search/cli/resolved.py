@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.cli.single_run import Limits, choose_gpu
+from search.language import translated
 
 if TYPE_CHECKING:
     from search.space import Space
@@ -37,13 +38,20 @@ def resolved_json(resolved: Resolved) -> dict[str, Any]:
 
 
 def space_lines(space: Space, base: Resolved) -> list[str]:
-    """A space for a person: its `base` configuration, what is searched over it, and the budget."""
-    lines = [f"# study {space.name}: every trial starts from"]
+    """A space for a person: its `base` configuration, what is searched over it, and the budget.
+
+    What is said of them in comments is in the person's language.
+    """
+    lines = [_comment(f"study {space.name}: every trial starts from")]
     lines += annotated_yaml(base).splitlines()
-    lines += ["# and is given a value for each of"]
+    lines += [_comment("and is given a value for each of")]
     lines += [f"{key}: {_flow(dimension.as_dict())}" for key, dimension in space.search.items()]
     budget = space.budget.model_dump(exclude_none=True)
-    return [*lines, f"# until {_flow(budget)}", *(f"# {note}" for note in space.notes)]
+    return [*lines, *map(_comment, [f"until {_flow(budget)}", *space.notes])]
+
+
+def _comment(text: str) -> str:
+    return f"# {translated(text)}"
 
 
 def _flow(value: Mapping[str, Any]) -> str:

@@ -10,12 +10,11 @@ import typer
 
 from search.cli.errors import ENDED_EARLY
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, echo, print_json, print_report
+from search.cli.output import clean_stdout, echo, print_json, print_report, say
 from search.cli.resolved import on_card, resolved_json, space_lines
 from search.cli.settings import SET_HELP, StorageFlag, read_settings
 from search.cli.single_run import GPU_HELP, Limits, choose_gpu, gpu_number, train_config
 from search.interruption import Interrupted
-from search.language import translated
 
 if TYPE_CHECKING:
     from search.report import StudyReport
@@ -86,7 +85,7 @@ def run(flags: RunFlags) -> None:
 def _train_base(space: Space, flags: RunFlags) -> None:
     from search.preflight import require_usable
 
-    require_usable(space, say=lambda line: echo(line, err=True))
+    require_usable(space, say=lambda line: say(line, err=True))
     train_config(space.base_config().config, limits=_limits(space, flags), as_json=flags.json)
 
 
@@ -168,7 +167,7 @@ def _jobs(text: str) -> int | None:
 def _show(space: Space, flags: RunFlags) -> None:
     base = on_card(space.base_config(), limits=_limits(space, flags))
     for note in base.notes:
-        echo(translated(note), err=True)
+        say(note, err=True)
     if flags.json:
         print_json({"name": space.name, **space.definition(), "base": resolved_json(base)})
     else:

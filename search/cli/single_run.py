@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.cli.errors import ENDED_EARLY, USER_ERROR
-from search.cli.output import clean_stdout, echo, print_json
+from search.cli.output import clean_stdout, print_json, say
 from search.interruption import Interrupted
 from search.language import translated
 
@@ -72,7 +72,7 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
     """
     choose_gpu(limits.gpu)
     for name in config.callbacks.custom:
-        echo(f"callbacks.custom: {name} is imported and run", err=True)
+        say(f"callbacks.custom: {name} is imported and run", err=True)
     with clean_stdout(as_json):
         outcome = _run(config, limits=limits)
     if outcome.status == "interrupted":
@@ -80,7 +80,7 @@ def train_config(config: Config, *, limits: Limits, as_json: bool) -> None:
     if as_json:
         print_json(asdict(outcome))
     else:
-        echo("\n".join(summary(outcome)))
+        say("\n".join(summary(outcome)))
     if outcome.status != "completed":
         raise typer.Exit(USER_ERROR if outcome.status == "oom" else ENDED_EARLY)
 
@@ -91,7 +91,7 @@ def _run(config: Config, *, limits: Limits) -> Outcome:
 
     card = limits.spec()
     if card is not None and not card.virtual and present_card() is None:
-        echo(_planned(config, card), err=True)
+        say(_planned(config, card), err=True)
     with watch() as observer:
         return run(config, card=card, observer=observer)
 

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import clean_stdout, echo, print_json
+from search.cli.output import clean_stdout, echo, print_json, say
 from search.cli.settings import StorageFlag
-from search.language import translated
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def study_list(flags: StudyListFlags) -> None:
     if flags.json:
         print_json([status.to_json() for status in found])
     elif not found:
-        echo(translated(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one"))
+        say(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one")
     else:
         echo("\n".join(status.line() for status in found))
 

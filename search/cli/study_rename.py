@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import print_json, say
 from search.cli.settings import StorageFlag
 
 
@@ -39,7 +39,7 @@ def study_rename(flags: StudyRenameFlags) -> None:
     if flags.json:
         print_json({"name": flags.to, "done": done})
     else:
-        echo("\n".join(done))
+        say("\n".join(done))
 
 
 COMMAND = Command(

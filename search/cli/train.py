@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.flags import Command
-from search.cli.output import echo, print_json
+from search.cli.output import echo, print_json, say
 from search.cli.resolved import annotated_yaml, on_card, resolved_json
 from search.cli.settings import SET_HELP, read_settings
 from search.cli.single_run import GPU_HELP, Limits, gpu_number, train_config
-from search.language import translated
 
 if TYPE_CHECKING:
     from trainer import Resolved
@@ -78,7 +77,7 @@ def train(flags: TrainFlags) -> None:
     if flags.dry_run:
         resolved = on_card(resolved, limits=limits)
     for note in resolved.notes:
-        echo(translated(note), err=True)
+        say(note, err=True)
     if flags.dry_run:
         _show(resolved, as_json=flags.json)
         return

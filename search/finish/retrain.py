@@ -158,7 +158,8 @@ def _trained(home: Path) -> Outcome | None:
 def _peak_line(outcome: Outcome) -> str:
     peaks = {"planned": outcome.predicted_peak_bytes, "measured": outcome.measured_peak_bytes}
     known = ", ".join(f"{name} {show_size(peak)}" for name, peak in peaks.items() if peak is not None)
-    return f"Trained: {outcome.steps} steps in {outcome.seconds:.0f} s" + (f"; peak {known}" if known else "")
+    peak = f"; peak {known}" if known else ""
+    return f"Trained: {outcome.steps} steps in {outcome.seconds:.0f} s{peak}"
 
 
 def _begun(home: Path) -> dict[str, Any] | None:

@@ -263,12 +263,14 @@ def _calibration(config: Config, card: CardSpec, request: PlanRequest) -> float:
 
 def _calibrated(config: Config, question: FitQuestion) -> str:
     card, request, factor = question.card, question.request, question.calibration
-    runs = f"{request.precision} runs on {card.name}"
     if not _measured(config).knows(_key(card, request)):
-        return f"calibration: none yet, no {runs} were measured"
+        return f"calibration: none yet, no {request.precision} runs on {card.name} were measured"
     if factor == 1:
-        return f"calibration: 1.00, {runs} took no more than was planned"
-    return f"calibration: {factor:.2f}, {runs} took up to that share of their plan; the need is raised by it"
+        return f"calibration: 1.00, {request.precision} runs on {card.name} took no more than was planned"
+    return (
+        f"calibration: {factor:.2f}, {request.precision} runs on {card.name} took up to that share of their "
+        "plan; the need is raised by it"
+    )
 
 
 def _measured(config: Config) -> Calibration:

@@ -188,12 +188,8 @@ class _Plans:
         return self._planner.plan(request)
 
     def _tell(self, request: PlanRequest, way: Way) -> None:
-        parts = [
-            f"{request.length} tokens",
-            *way.measures,
-            *(["accumulating"] if request.accumulated else []),
-        ]
-        line = f"Planning {', '.join(parts)}"
+        more = [*way.measures, *(["accumulating"] if request.accumulated else [])]
+        line = f"Planning {request.length} tokens{''.join(f', {word}' for word in more)}"
         if line not in self._told:
             self._told.add(line)
             self._progress(line)

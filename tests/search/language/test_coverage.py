@@ -1,4 +1,4 @@
-"""What a user may be told has a template: errors at their raise sites, and the help of options."""
+"""What a user may be told has a template: errors where they are raised, lines, help of options."""
 
 from __future__ import annotations
 
@@ -23,11 +23,30 @@ PENDING = {"message"}
 #: two splits and the scripts of their texts
 VAGUE = {"{}: {}", "{}: {} is {}, {} is {}"}
 
+#: lines of names that are the same in every language: metrics, keys; what follows is said by itself
+MEASURES = {
+    "{} | {}",
+    "Trial {} | {}; {}{}",
+    "optimization.memory_efficient_attention {}",
+    "eval_loss {} | eval_f1_macro {}",
+    "Epoch {} | train_loss {} | eval_loss {} | eval_f1_macro {} | eval_accuracy {}",
+}
+
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_error_worded_where_it_is_raised_has_a_template(language: str) -> None:
     known = _known(language) | VAGUE
     assert [f"{where}: {text}" for where, text in _raised() if text not in known] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_line_worded_where_it_is_said_has_a_template(language: str) -> None:
+    known = _known(language) | MEASURES
+    assert [f"{where}: {text}" for where, text in _said() if text not in known] == []
+
+
+def test_words_are_said_and_only_data_is_echoed() -> None:
+    assert [f"{where}: {text}" for where, text in _texts_of({"echo"}) if text != "cp-search {}"] == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -38,6 +57,7 @@ def test_every_option_s_help_has_a_template(language: str) -> None:
 
 def test_the_code_is_really_read() -> None:
     assert len(list(_raised())) > 150
+    assert len(list(_said())) > 25
     assert len(list(_helps())) > 100
 
 
@@ -54,6 +74,17 @@ def _raised() -> Iterator[tuple[str, str]]:
         else:
             continue
         yield from ((where, text) for text in texts if " " in text)
+
+
+def _said() -> Iterator[tuple[str, str]]:
+    return ((where, text) for where, text in _texts_of({"say", "warn"}) if " " in text)
+
+
+def _texts_of(names: set[str]) -> Iterator[tuple[str, str]]:
+    """What is worded in a call of a function or method of these names."""
+    for where, node in _nodes():
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2].lstrip("_") in names:
+            yield from ((where, text) for text in map(_text, node.args) if text)
 
 
 def _helps() -> Iterator[tuple[str, str]]:
