@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.attempt import Attempt
-from search.engine.base import Conversation, Engine
+from search.engine.base import Conversation, Engine, let_go
 from search.engine.child import OUTCOME
-from search.history import History
+from search.history import INTERRUPTED, NOTE_S, History
 from search.interruption import Stop
 from search.ledger import Ledger
 from search.methods import derived_seed
@@ -34,8 +36,9 @@ _MEMORY_S = 1.0
 class Post:
     """A trial that runs. began, heard, looked: on the workplace's clock; before_s: of earlier attempts.
 
-    looked: when it was last looked at. overdue: why the supervisor ended it. peak_bytes: host memory it was
-    seen to hold.
+    looked: when it was last looked at. noted_s: how long it had lived by its history. mark: of the checkpoint
+    it began from. suspect: it runs on its last tries. overdue: why the supervisor ended it. peak_bytes: host
+    memory it was seen to hold.
     """
 
     claim: Claim
@@ -47,6 +50,9 @@ class Post:
     heard: float
     looked: float
     before_s: float = 0.0
+    noted_s: float = 0.0
+    mark: int = 0
+    suspect: bool = False
     overdue: str | None = None
     peak_bytes: int = 0
     held_bytes: int = 0
@@ -78,31 +84,46 @@ class Crew:
         self._memory_at = float("-inf")
         self._memory = workplace.host.memory()
         self._said_full = False
+        #: trials of which it was said that they wait for the others
+        self._said_waits: set[int] = set()
 
     def start(self, claim: Claim, values: dict[str, Any], *, room: Room | None) -> bool:
         """Start a trial, new or not; False while there is no seat for it, or no host memory."""
         place = self._workplace
-        seat = self._seat(room)
-        if seat is None:
-            return False
         directory = place.trial_directory(claim.number)
         history = History(directory)
+        suspect = self._is_suspect(history)
+        seat = None if self._must_wait(claim.number, history, suspect=suspect) else self._seat(room)
+        if seat is None:
+            return False
         # Of a trial that is new nothing can have been reported.
         reported = self._handle.trial(claim.number).intermediate_values if history.attempts else {}
         attempt = Attempt(
             claim.trial, reported=reported, audience=place.audience, stop=claim.or_lost(self._stop)
         )
         place.audience.trial_started(claim.number, values=values, resumed=history.mark() != 0)
-        before_s = history.spent_s
+        before_s, mark = history.spent_s, history.mark()
         at = seat if seat.card else Seat(place.card, seat.threads)
         running = self._engine.start(place.make_job(self._config(claim, values), str(directory), at))
         history.begin(pid=running.pid)
         now = place.clock()
         talk = Conversation(running, observer=attempt, report=attempt.report)
-        self.posts.append(
-            Post(claim, values, room, seat, talk, began=now, heard=now, looked=now, before_s=before_s)
-        )
+        post = Post(claim, values, room, seat, talk, began=now, heard=now, looked=now, before_s=before_s)
+        post.mark, post.suspect = mark, suspect
+        self.posts.append(post)
         return True
+
+    @property
+    def awaits_checkpoint(self) -> bool:
+        """Does a trial run on its last tries that has not come further yet? Nothing is started beside it."""
+        return any(post.suspect for post in self._in_vain())
+
+    def let_go(self, error: BaseException) -> None:
+        """Leave all trials because of `error`; they write their checkpoints, unless it is Ctrl-C."""
+        let_go([post.talk.running for post in self.posts], error)
+        with suppress(OSError):  # a disk that is full may be why they are left
+            for post in self.posts:
+                self._history(post).end(INTERRUPTED, seconds=post.seconds(self._workplace.clock()))
 
     def wait(self, timeout_s: float) -> list[Post]:
         """Listen for at most `timeout_s` to whoever has something to say; the trials that have ended."""
@@ -113,6 +134,7 @@ class Crew:
             post.look(self._workplace.clock())
             if post.talk.pump():
                 post.heard = self._workplace.clock()
+            self._note_life(post)
             self._end_overdue(post)
         self._look_at_memory()
         return [post for post in self.posts if post.talk.running.ended]
@@ -185,6 +207,35 @@ class Crew:
         """Trials of the same values as stored now: those that run got their index after they were read."""
         alike = self._ledger.alike(claim.number, claim.trial.params)
         return [self._handle.trial(one.number) for one in alike]
+
+    def _must_wait(self, number: int, history: History, *, suspect: bool) -> bool:
+        """While one that is suspect has not come further it runs beside none that has not either."""
+        if suspect and any(self._in_vain()):
+            if number not in self._said_waits:
+                self._said_waits.add(number)
+                deaths = f"it died {history.deaths()} times in a row"
+                self._workplace.audience.say(
+                    f"Trial {number} waits until those that run have come further: {deaths}"
+                )
+            return True
+        return self.awaits_checkpoint
+
+    def _is_suspect(self, history: History) -> bool:
+        """Is it on its last tries? Then it is not to take others along, nor they it."""
+        return history.deaths() >= max(1, self._limits.retries - 1)
+
+    def _in_vain(self) -> Iterator[Post]:
+        """The trials without a checkpoint that is newer than the one they began from."""
+        return (post for post in self.posts if not self._history(post).is_further(post.mark))
+
+    def _history(self, post: Post) -> History:
+        return History(self._workplace.trial_directory(post.claim.number))
+
+    def _note_life(self, post: Post) -> None:
+        seconds = post.seconds(self._workplace.clock())
+        if seconds - post.noted_s >= NOTE_S:
+            post.noted_s = seconds
+            self._history(post).lives(seconds=seconds)
 
     def _end_overdue(self, post: Post) -> None:
         """End a trial that is over its time, or from which nothing was heard for too long."""

@@ -13,6 +13,12 @@ from search.lines import append_line, read_lines
 ATTEMPTS = "attempts.jsonl"
 #: an attempt that ended so counts against the retries, unless it left a newer checkpoint
 DIED = "died"
+#: one that ended so goes on, and does not
+INTERRUPTED = "interrupted"
+#: of an attempt that died, and nobody was left to see it
+UNSEEN = "its process and its worker died together"
+#: of a running attempt, the time between two notes of how long it has lived
+NOTE_S = 30.0
 #: checkpoints that a run goes on from, the better first; `trainer.checkpoint` names them, and imports torch
 RESUMABLE = ("last", "previous")
 
@@ -29,10 +35,28 @@ class History:
 
     def end(self, how: str, *, seconds: float, cause: str | None = None) -> None:
         """The attempt ended; `how`: its status, or `DIED`."""
-        begun = [record.get("mark") for record in self._records() if "began" in record]
-        further = self.mark() not in (0, *begun[-1:])
+        begun = [int(record.get("mark", 0)) for record in self._records() if "began" in record]
+        further = self.is_further(begun[-1] if begun else 0)
         said = {"cause": cause} if cause else {}
         self._append({"ended": _now(), "how": how, "seconds": round(seconds, 3), "further": further, **said})
+
+    def lives(self, *, seconds: float) -> None:
+        """The running attempt has taken that long: all that is known of it if nobody sees its end."""
+        self._append({"seconds": round(seconds, 3)})
+
+    def settle(self, how: str | None) -> bool:
+        """Note how an attempt ended whose worker did not live to see it; True if there was one.
+
+        how: the status its process left. None: that died as well, and counts if it was one of this machine:
+        whatever took both may have been the trial's doing.
+        """
+        ends = [record for record in self._records() if record.keys() & {"began", "how"}]
+        if not ends or "how" in ends[-1]:
+            return False
+        unseen = how is None and ends[-1]["pid"] is not None
+        ending = DIED if unseen else how or INTERRUPTED
+        self.end(ending, seconds=self._lived_s(), cause=UNSEEN if unseen else None)
+        return True
 
     @property
     def attempts(self) -> int:
@@ -41,14 +65,41 @@ class History:
 
     @property
     def spent_s(self) -> float:
-        """Seconds all attempts took whose end was seen."""
-        return sum(float(record.get("seconds", 0.0)) for record in self._records())
+        """Seconds all attempts took; of one whose end nobody saw, those it was seen alive."""
+        return sum(self._each_lived_s())
+
+    @property
+    def cause(self) -> str:
+        """Why the last attempt ended."""
+        return next((str(one["cause"]) for one in reversed(self._records()) if "cause" in one), "")
+
+    def _lived_s(self) -> float:
+        return [0.0, *self._each_lived_s()][-1]
+
+    def _each_lived_s(self) -> list[float]:
+        """Seconds of each attempt; what was noted later includes what was noted before."""
+        found: list[float] = []
+        for record in self._records():
+            if "began" in record or not found:
+                found.append(0.0)
+            found[-1] = float(record.get("seconds", found[-1]))
+        return found
 
     def deaths(self) -> int:
         """Attempts in a row, up to the last, that died without leaving a newer checkpoint behind."""
         ends = [record for record in self._records() if "how" in record]
         vain = takewhile(lambda record: record["how"] == DIED and not record.get("further"), reversed(ends))
         return sum(1 for _ in vain)
+
+    def going_on(self, cause: str, *, retries: int) -> str:
+        """For a person: that the trial is tried again, and how often that was in vain."""
+        how = "it goes on from its checkpoint" if self.mark() else "it starts again"
+        deaths = self.deaths()
+        return f"{cause}; {how}" + (f" (retry {deaths} of {retries})" if deaths else "")
+
+    def is_further(self, mark: int) -> bool:
+        """Is there a newer checkpoint than the one with that mark?"""
+        return self.mark() not in (0, mark)
 
     def mark(self) -> int:
         """Tells the checkpoint that a run goes on from apart from every other; 0: there is none.

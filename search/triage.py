@@ -64,13 +64,17 @@ class Triage:
 
     def _ended(self, one: Pending) -> Verdict | None:
         """How the trial ends without being run."""
-        outcome = self._stopped_unheard(one.claim) or self._left_behind(one.claim.number)
+        outcome = (
+            self._stopped_unheard(one.claim)
+            or self._left_behind(one.claim.number)
+            or self._died_too_often(one.claim.number)
+        )
         if outcome is None:
             return self._refuse(one)
-        return replace(judge(outcome), attempts=max(1, self._history(one).attempts))
+        return replace(judge(outcome), attempts=max(1, self._history(one.claim.number).attempts))
 
-    def _history(self, one: Pending) -> History:
-        return History(self._workplace.trial_directory(one.claim.number))
+    def _history(self, number: int) -> History:
+        return History(self._workplace.trial_directory(number))
 
     def _left_behind(self, number: int) -> Outcome | None:
         """The outcome of a trial that had ended, but whose worker died before it told."""
@@ -79,6 +83,23 @@ class Triage:
         if found is None or found.status == "interrupted":
             return None
         return None if found.status == "failed" and found.error_kind != "timeout" else found
+
+    def _died_too_often(self, number: int) -> Outcome | None:
+        """The end of a trial whose deaths nobody was left to count: they took their worker along."""
+        history, retries = self._history(number), self._handle.space.limits.retries
+        left = as_outcome(read_result(history.directory))
+        settled = history.settle(left.status if left is not None else None)
+        deaths = history.deaths()
+        if deaths > retries:
+            told = f"{history.cause} ({deaths} deaths in a row without a newer checkpoint)"
+            return Outcome(
+                "failed", str(history.directory), seconds=history.spent_s, error=told, error_kind="lost"
+            )
+        if settled and deaths:
+            self._workplace.audience.say(
+                f"Trial {number} | {history.going_on(history.cause, retries=retries)}"
+            )
+        return None
 
     def _stopped_unheard(self, claim: Claim) -> Outcome | None:
         """The end of a trial that the pruner stops at an evaluation which its worker did not live to hear."""

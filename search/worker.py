@@ -15,9 +15,9 @@ from search.attempt import Audience as Audience
 from search.crew import Crew, Post
 from search.ending import FINISHED as FINISHED
 from search.ending import WORDS, Reason
-from search.engine.base import LOOK_S, let_go
+from search.engine.base import LOOK_S
 from search.engine.base import Engine as Engine
-from search.history import DIED, History
+from search.history import DIED, INTERRUPTED, History
 from search.interruption import Stop as Stop
 from search.interruption import interruption as interruption
 from search.ledger import Ledger
@@ -36,7 +36,7 @@ from search.tidy import tidy, tidy_ended
 from search.triage import Pending, Triage
 from search.verdict import Verdict, judge
 from search.workplace import Workplace as Workplace
-from trainer import Outcome, TooManyFailures, UserError, disk_errors
+from trainer import TooManyFailures, UserError, disk_errors
 
 #: suggestions in a row that the card cannot hold, after which there seems to be nothing else to suggest
 MOST_REFUSED = 100
@@ -142,7 +142,7 @@ class Worker:
             # Nobody waits for a storage that is away once more: after a second Ctrl-C, or a wait in vain.
             if isinstance(error, (KeyboardInterrupt, *faults())):
                 release = Claim.drop
-            let_go([post.talk.running for post in self._crew.posts], error)
+            self._crew.let_go(error)
             raise
         finally:
             for claim in [*(one.claim for one in self._pending), *(post.claim for post in self._crew.posts)]:
@@ -172,7 +172,7 @@ class Worker:
         return None
 
     def _has_seat(self) -> bool:
-        return len(self._crew.posts) < self.workplace.seats.count
+        return len(self._crew.posts) < self.workplace.seats.count and not self._crew.awaits_checkpoint
 
     def _may_ask(self) -> bool:
         """Trials that wait keep their places from new ones, but not from one whose worker has died."""
@@ -244,7 +244,7 @@ class Worker:
         history = History(self.workplace.trial_directory(post.claim.number))
         lost = outcome.status == "failed" and outcome.error_kind in ("lost", "stalled", "host_memory")
         # Whoever asked us to end may have ended the child as well; its checkpoint is good.
-        how = "interrupted" if lost and self.stop.asked else DIED if lost else outcome.status
+        how = INTERRUPTED if lost and self.stop.asked else DIED if lost else outcome.status
         history.end(how, seconds=post.seconds(self.workplace.clock()), cause=outcome.error)
         self._stopwatch.note_now_and_then()
         if post.claim.lost:
@@ -252,10 +252,10 @@ class Worker:
         elif outcome.error_kind == "user":
             post.claim.release()
             raise UserError(f"trial {post.claim.number}: {outcome.error}")
-        elif how == "interrupted":
+        elif how == INTERRUPTED:
             self._give_up(post.claim)
         elif how == DIED and history.deaths() <= self.space.limits.retries:
-            self._retry(post, outcome, deaths=history.deaths())
+            self._retry(post, history.going_on(str(outcome.error), retries=self.space.limits.retries))
         else:
             self._tell(post.claim, replace(judge(outcome), attempts=history.attempts))
 
@@ -266,11 +266,8 @@ class Worker:
             self.workplace.audience.say(why)
         claim.release()
 
-    def _retry(self, post: Post, outcome: Outcome, *, deaths: int) -> None:
-        goes_on = History(self.workplace.trial_directory(post.claim.number)).mark() != 0
-        how = "it goes on from its checkpoint" if goes_on else "it starts again"
-        count = f" (retry {deaths} of {self.space.limits.retries})" if deaths else ""
-        self.workplace.audience.say(f"Trial {post.claim.number} | {outcome.error}; {how}{count}")
+    def _retry(self, post: Post, why: str) -> None:
+        self.workplace.audience.say(f"Trial {post.claim.number} | {why}")
         self.workplace.audience.trial_paused(post.claim.number)
         self._pending.insert(0, Pending(post.claim, post.values, post.room, looked=True))
 

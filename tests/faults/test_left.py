@@ -14,7 +14,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -28,11 +28,13 @@ from search.lines import append_line, read_lines
 from search.objective import suggest
 from search.ownership import STUDY_MARK
 from search.relay import RelayStorage
+from search.seats import Seats
 from search.storage import open_storage
-from tests.search.fakes import SPACE, Bench, Scripted
+from tests.search.fakes import SPACE, Bench, Scripted, sleep_on
 from trainer import Outcome, UserError, write_json
 
 ONE = SPACE.replace("trials: 4", "trials: 1")
+ONE_AND_TIME = ONE + "limits: {trial_timeout: 30m}\n"
 PRUNING = "pruner: {name: MedianPruner, args: {n_startup_trials: 1}}\n"
 
 
@@ -44,6 +46,7 @@ def bench(tmp_path: Path) -> Bench:
 def leave(bench: Bench, number: int, *, text: str, heard: dict[int, float], noted: dict[int, float]) -> Path:
     """A trial whose worker heard some evaluations and died; its child noted those it made."""
     handle = bench.open(text)
+    handle.seed_sampler(number)
     trial = handle.study.ask()
     assert trial.number == number
     suggest(trial, handle.space)
@@ -205,3 +208,75 @@ def test_deaths_are_counted_from_the_last_newer_checkpoint_on(tmp_path: Path) ->
     assert (history.attempts, history.deaths(), history.spent_s) == (4, 2, 6.0)
     history.end("interrupted", seconds=0.0)
     assert history.deaths() == 0
+
+
+def test_of_an_attempt_whose_end_nobody_saw_the_time_counts_that_it_was_seen_alive(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for seconds in ((30.0, 60.0), (), (30.0,)):
+        history.begin(pid=1)
+        for lived in seconds:
+            history.lives(seconds=lived)
+    history.end(DIED, seconds=31.5)
+    assert (history.attempts, history.spent_s) == (3, 91.5)
+
+
+@pytest.mark.parametrize(
+    ("left", "pid", "further", "deaths"),
+    [
+        (None, 1, False, 1),
+        (None, 1, True, 0),  # it came further
+        ("interrupted", 1, False, 0),  # its process outlived the worker, which was killed alone
+        (None, None, False, 0),  # it ran on another machine
+    ],
+)
+def test_who_takes_a_trial_over_counts_a_death_that_nobody_saw(
+    tmp_path: Path, left: str | None, pid: int | None, further: bool, deaths: int
+) -> None:
+    history = History(tmp_path)
+    history.begin(pid=pid)
+    history.lives(seconds=30.0)
+    if further:
+        (tmp_path / "checkpoints").mkdir()
+        (tmp_path / "checkpoints" / "last").touch()
+    assert history.settle(left)
+    assert not history.settle(left)
+    assert (history.deaths(), history.spent_s) == (deaths, 30.0)
+
+
+def test_attempts_that_died_with_their_workers_count_for_the_time_of_a_trial(bench: Bench) -> None:
+    directory = leave(bench, 0, text=ONE, heard={}, noted={})
+    History(directory).begin(pid=1)
+    History(directory).lives(seconds=1800.0)
+    bench.search(lambda name: Scripted(name, after=sleep_on), text=ONE_AND_TIME)
+    late = bench.open(ONE_AND_TIME).trials()[0]
+    assert (late.state, late.user_attrs["cause"]) == (TrialState.PRUNED, "timeout")
+    assert late.user_attrs["seconds"] >= 1800
+
+
+@pytest.mark.parametrize("deaths_of_other", [0, 2])
+def test_a_trial_that_died_again_and_again_starts_when_the_others_have_come_further(
+    bench: Bench, deaths_of_other: int
+) -> None:
+    two = SPACE.replace("trials: 4", "trials: 2")
+    for number, deaths in enumerate((deaths_of_other, 2)):
+        directory = leave(bench, number, text=two, heard={}, noted={})
+        (directory / "checkpoints" / "last").unlink()
+        for _ in range(deaths):
+            History(directory).begin(pid=1)
+            History(directory).settle(None)
+    first, second_began = bench.directory / "trial-0000" / "checkpoints" / "last", Event()
+
+    def linger() -> None:
+        assert second_began.wait(60), "one waited for the end of the other"
+
+    def make(directory: str) -> Scripted:
+        if not directory.endswith("1"):
+            return Scripted(directory, waits_s=0.5, after=linger)
+        assert first.exists(), "it began before the other had come further"
+        second_began.set()
+        return Scripted(directory)
+
+    end = bench.search(make, text=two, engine=InlineEngine(), seats=Seats(2))
+    assert end.trials == {"complete": 2}
+    waits = "Trial 1 waits until those that run have come further: it died 2 times in a row"
+    assert bench.listener.lines.count(waits) == (deaths_of_other == 0)

@@ -21,9 +21,13 @@ from filelock import FileLock
 from optuna.trial import TrialState
 
 from search.engine.child import CHILD_LOCK
+from search.engine.local import await_orphan
+from search.history import ATTEMPTS
+from search.lines import read_lines
 from search.objective import suggest
 from search.ownership import STUDY_MARK
 from search.worker import STUDY_LOCK
+from tests.faults.moments import KILLED, begin, scripted_search, wait_for
 from tests.search.fakes import (
     SPACE,
     Bench,
@@ -98,6 +102,38 @@ def test_a_trial_that_always_dies_is_failed_after_its_retries_and_another_takes_
     assert bench.steps(0) == [1, 2]
 
 
+@pytest.mark.slow
+def test_a_trial_that_takes_its_worker_along_each_time_is_failed_after_its_retries(bench: Bench) -> None:
+    text = ONE + "limits: {retries: 1}\n"
+    job = "lambda name: Scripted(name, values=(0.5,), after=end_everything if name.endswith('0') else None)"
+    command = scripted_search(bench.home, job, text=text)
+    # The first attempt leaves a checkpoint, which is further than nothing.
+    codes = [wait_for(begin(command, home=bench.home)).code for _ in range(4)]
+    assert codes == [KILLED, KILLED, KILLED, 0]
+    lost, other = bench.open(text).trials()
+    assert (lost.state, lost.user_attrs["cause"]) == (TrialState.FAIL, "worker_lost")
+    assert lost.user_attrs["error"] == (
+        "its process and its worker died together (2 deaths in a row without a newer checkpoint)"
+    )
+    assert (lost.user_attrs["attempts"], other.state) == (3, TrialState.COMPLETE)
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_worker_alone_is_no_death_of_its_trial(bench: Bench) -> None:
+    bench.open(SPACE_16)
+    text = ONE + "limits: {retries: 0}\n"
+    directory = bench.directory / "trial-0000"
+    for _ in range(2):
+        worker = in_another_process(bench, "partial(Scripted, values=(), waits=True)")
+        wait_until((directory / "waiting").exists)
+        (directory / "waiting").unlink()
+        worker.kill()
+        worker.wait()
+        await_orphan(directory)
+    assert bench.search(partial(Scripted, values=(0.5,)), text=text).trials == {"complete": 1}
+    assert bench.trials()[0].user_attrs["attempts"] == 3
+
+
 def test_a_trial_that_is_killed_goes_on_from_its_checkpoint_and_ends_as_if_it_had_not_been(
     bench: Bench,
 ) -> None:
@@ -156,6 +192,7 @@ def test_a_second_ctrl_c_ends_a_child_that_does_not_listen(bench: Bench) -> None
     with FileLock(bench.directory / "trial-0000" / CHILD_LOCK, timeout=0):
         pass  # nobody works there any more
     assert signal.getsignal(signal.SIGINT) is before
+    assert read_lines(bench.directory / "trial-0000" / ATTEMPTS)[-1]["how"] == "interrupted"
     assert bench.search(Scripted, text=ONE).trials == {"complete": 1}
 
 

@@ -39,6 +39,11 @@ def end_by_signal() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def end_everything() -> None:
+    """As when the machine, or the container, goes down."""
+    os.killpg(0, signal.SIGKILL)
+
+
 def end_by_exception() -> None:
     raise ValueError("the encoder has a hole\nand more lines")
 
@@ -56,7 +61,7 @@ class Scripted:
     """Reports `values` one by one, keeping count in a checkpoint, and then ends with `status`.
 
     Every evaluation made, over all attempts, is a line of `steps.log`. waits: hang after the values
-    until interrupted, the first time. says: a line, after the values. after: called at the end, in the
+    until interrupted, the first time; `waiting` is there then. says: a line, after the values. after: called at the end, in the
     child. terminate_after, kill_after: send itself SIGTERM or SIGKILL after that evaluation, the first time.
     waits_s: before it begins.
     """
@@ -97,6 +102,7 @@ class Scripted:
                 os.kill(os.getpid(), signal.SIGKILL)
         if self.waits and first == 0:
             observer.say("waiting")
+            (Path(self.directory) / "waiting").touch()
             while not observer.interrupted():
                 time.sleep(0.01)
             return self._end("interrupted", done=len(self.values))

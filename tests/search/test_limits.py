@@ -13,8 +13,9 @@ import pytest
 from optuna.trial import TrialState
 
 from search.engine.inline import InlineEngine, InlineRunning
-from search.history import History
+from search.history import ATTEMPTS, History
 from search.host import Host, Memory
+from search.lines import read_lines
 from search.seats import Seats
 from search.worker import Workplace, search
 from tests.search.fakes import SPACE, Bench, Listener, Scripted, end_by_signal, sleep_on
@@ -129,6 +130,10 @@ def test_a_trial_over_its_time_is_pruned_with_what_it_reported_and_not_tried_aga
     assert other.state == TrialState.COMPLETE
     assert [number for number, _ in bench.listener.started] == [0, 1]
     assert bench.listener.ended[0].error == "ended after limits.trial_timeout: 1800 s"
+    (lived,) = [
+        line for line in read_lines(bench.directory / "trial-0000" / ATTEMPTS) if line.keys() == {"seconds"}
+    ]
+    assert lived["seconds"] >= 3600
 
 
 def test_a_trial_that_hangs_is_ended_tried_again_and_failed_in_the_end(bench: Bench) -> None:
