@@ -83,6 +83,7 @@ class Crew:
         self._peak_bytes = 0
         self._memory_at = float("-inf")
         self._memory = workplace.host.memory()
+        self._oom_kills = workplace.host.oom_kills()
         self._said_full = False
         #: trials of which it was said that they wait for the others
         self._said_waits: set[int] = set()
@@ -266,14 +267,30 @@ class Crew:
         return self._of_memory(outcome, post)
 
     def _of_memory(self, outcome: Outcome, post: Post) -> Outcome:
-        """SIGKILL comes from the kernel when memory runs out, or from a person: what was seen tells which."""
+        """SIGKILL comes from the kernel when memory runs out, or from a person; the kernel counts its own.
+
+        Where it does not, how much memory was left tells which it was.
+        """
         if outcome.error is None or "signal 9" not in outcome.error:
             return outcome
         seen = f"it held {show_size(post.held_bytes)}, {show_size(self._memory.available_bytes)} were left"
+        killed = self._was_oom_killed()
+        if killed:
+            told = f"the kernel's OOM killer ended it ({seen})"
+            return replace(outcome, error=told, error_kind="host_memory")
         short = self._memory.available_bytes < max(SPARE_BYTES, self._memory.total_bytes // 20)
-        if short:
+        if killed is None and short:
             return replace(outcome, error=f"out of host memory ({seen})", error_kind="host_memory")
         return replace(outcome, error=f"killed by signal 9 (SIGKILL; {seen})")
+
+    def _was_oom_killed(self) -> bool | None:
+        """Has the kernel ended a process that no trial's death is laid to yet? None: nobody knows."""
+        now = self._workplace.host.oom_kills()
+        if now is None or self._oom_kills is None:
+            return None
+        killed = now > self._oom_kills
+        self._oom_kills += killed
+        return killed
 
     def _look_at_memory(self) -> None:
         now = self._workplace.clock()

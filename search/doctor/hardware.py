@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from search.doctor.finding import Finding
+from search.host import Host
 
 GIB = 2**30
 #: less than this share of a card free means that something else uses it
@@ -52,7 +53,7 @@ def hardware() -> Iterator[Finding]:
     driver = ask_driver(shutil.which("nvidia-smi"))
     yield card(driver, this_torch())
     yield from (free_memory(gpu) for gpu in driver.gpus)
-    yield host(psutil.virtual_memory().available, cores=len(psutil.Process().cpu_affinity()))
+    yield host(Host().memory().available_bytes, cores=len(psutil.Process().cpu_affinity()))
 
 
 def this_torch() -> Torch:

@@ -61,9 +61,9 @@ class Scripted:
     """Reports `values` one by one, keeping count in a checkpoint, and then ends with `status`.
 
     Every evaluation made, over all attempts, is a line of `steps.log`. waits: hang after the values
-    until interrupted, the first time; `waiting` is there then. says: a line, after the values. after: called at the end, in the
-    child. terminate_after, kill_after: send itself SIGTERM or SIGKILL after that evaluation, the first time.
-    waits_s: before it begins.
+    until interrupted, the first time; the file `waiting` is there then. says: a line, after the values.
+    after: called at the end, in the child. terminate_after, kill_after: send itself SIGTERM or SIGKILL after
+    that evaluation, the first time. waits_s: before it begins.
     """
 
     directory: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -49,11 +50,21 @@ class Clock:
 
 
 class Full(Host):
-    """A machine with as little memory left as it is told, until it was looked at `looks` times."""
+    """A machine with as little memory left as it is told, until it was looked at `looks` times.
 
-    def __init__(self, free_bytes: int, *, looks: int = 10**6) -> None:
+    ended: how many processes the kernel had ended there, look after look; None: it does not count them.
+    """
+
+    def __init__(self, free_bytes: int, *, looks: int = 10**6, ended: Sequence[int] | None = None) -> None:
         self.free_bytes = free_bytes
         self.looks = looks
+        self.ended = list(ended) if ended is not None else None
+
+    def oom_kills(self) -> int | None:
+        """As told; the last word stays."""
+        if self.ended is None:
+            return None
+        return self.ended.pop(0) if len(self.ended) > 1 else self.ended[0]
 
     def memory(self) -> Memory:
         """Full, at first."""
@@ -162,6 +173,34 @@ def test_a_trial_killed_while_memory_is_short_is_told_so(bench: Bench) -> None:
     trial = bench.trials()[0]
     assert (trial.state, trial.user_attrs["cause"]) == (TrialState.FAIL, "host_memory")
     assert trial.user_attrs["error"].startswith("out of host memory (it held ")
+
+
+@pytest.mark.parametrize(
+    ("ended", "cause", "words"),
+    [
+        ([2, 3], "host_memory", "the kernel's OOM killer ended it (it held "),
+        ([2, 2], "worker_lost", "killed by signal 9 (SIGKILL; it held "),
+    ],
+)
+def test_the_count_of_the_oom_killer_tells_who_ended_a_trial_however_much_memory_was_left(
+    bench: Bench, ended: list[int], cause: str, words: str
+) -> None:
+    job = partial(Scripted, values=(), after=end_by_signal)
+    text = ONE.replace("max_failures: 3", "max_failures: 1") + "limits: {retries: 0}\n"
+    left = 60 * GIB if cause == "host_memory" else 2**20
+    with pytest.raises(TooManyFailures):
+        bench.search(job, text=text, host=Full(left, ended=ended))
+    (trial,) = bench.trials()
+    assert (trial.state, trial.user_attrs["cause"]) == (TrialState.FAIL, cause)
+    assert trial.user_attrs["error"].startswith(words)
+
+
+def test_one_count_of_the_oom_killer_is_laid_to_one_death(bench: Bench) -> None:
+    job = partial(Scripted, values=(), after=end_by_signal)
+    text = ONE.replace("max_failures: 3", "max_failures: 2") + "limits: {retries: 0}\n"
+    with pytest.raises(TooManyFailures):
+        bench.search(job, text=text, host=Full(60 * GIB, ended=[2, 3]))
+    assert [trial.user_attrs["cause"] for trial in bench.trials()] == ["host_memory", "worker_lost"]
 
 
 @pytest.mark.slow

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
+from search.cgroup import Cgroup
 from search.host import Host, Memory
 from search.room import Planned, SpaceRoom
 from search.seats import Seats, Wish, arrange
-from trainer import CardSpec, Room
+from trainer import CardSpec, Room, write_text
 
 GIB = 2**30
 
@@ -111,28 +113,83 @@ def test_a_virtual_card_is_shared_as_a_real_one_and_its_trials_share_the_cores()
     assert found.line() == "2 trials at a time, 1 thread each on card (4.00 GiB)"
 
 
-def cgroup(directory: Path, **files: str) -> Host:
+def in_cgroup(directory: Path, groups: str, files: Mapping[str, str]) -> Host:
+    """A machine whose control groups are `files` in `directory`; `groups`: those of this process."""
+    write_text(directory / "own", groups)
     for name, text in files.items():
-        (directory / name.replace("_", ".")).write_text(text)
-    return Host(directory)
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(directory / name, text)
+    return Host(Cgroup(directory, own=directory / "own"))
+
+
+V2 = "0::/\n"
+V1 = "4:memory:/mine\n1:cpu,cpuacct:/mine\n0::/\n"
 
 
 def test_the_limits_of_a_container_hold_before_those_of_its_machine(tmp_path: Path) -> None:
-    host = cgroup(
-        tmp_path,
-        memory_max=f"{GIB // 4}\n",
-        memory_current=f"{GIB // 8}\n",
-        memory_stat=f"anon 5\ninactive_file {GIB // 16}\n",
-        cpu_max="100000 100000\n",
-    )
+    files = {
+        "memory.max": f"{GIB // 4}\n",
+        "memory.current": f"{GIB // 8}\n",
+        "memory.stat": f"anon 5\ninactive_file {GIB // 16}\n",
+        "cpu.max": "100000 100000\n",
+    }
+    host = in_cgroup(tmp_path, V2, files)
     assert host.memory() == Memory(GIB // 8 + GIB // 16, GIB // 4)
     assert host.cores() == 1
 
 
+def test_a_group_inside_another_has_what_both_allow(tmp_path: Path) -> None:
+    files = {
+        "mine/memory.max": f"{GIB // 4}\n",
+        "mine/memory.current": f"{GIB // 8}\n",
+        "mine/inner/memory.max": f"{GIB // 2}\n",
+        "mine/inner/memory.current": "0\n",
+    }
+    assert in_cgroup(tmp_path, "0::/mine/inner\n", files).memory() == Memory(GIB // 8, GIB // 4)
+
+
+def test_a_container_that_is_told_the_path_of_its_machine_has_its_limits(tmp_path: Path) -> None:
+    files = {"memory.max": f"{GIB // 4}\n", "memory.current": "0\n"}
+    assert in_cgroup(tmp_path, "0::/docker/1a2b\n", files).memory() == Memory(GIB // 4, GIB // 4)
+
+
+def test_the_limits_of_the_first_version_hold_too(tmp_path: Path) -> None:
+    files = {
+        "memory/mine/memory.limit_in_bytes": f"{GIB // 4}\n",
+        "memory/mine/memory.usage_in_bytes": f"{GIB // 8}\n",
+        "memory/mine/memory.stat": f"inactive_file 1\ntotal_inactive_file {GIB // 16}\n",
+        "memory/memory.limit_in_bytes": "9223372036854771712\n",
+        "memory/memory.usage_in_bytes": "5\n",
+        "cpu/mine/cpu.cfs_quota_us": "100000\n",
+        "cpu/mine/cpu.cfs_period_us": "100000\n",
+        "cpu/cpu.cfs_quota_us": "-1\n",
+        "cpu/cpu.cfs_period_us": "100000\n",
+    }
+    host = in_cgroup(tmp_path, V1, files)
+    assert host.memory() == Memory(GIB // 8 + GIB // 16, GIB // 4)
+    assert host.cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "count"),
+    [
+        (V2, {"memory.events": "low 0\noom 3\noom_kill 2\noom_group_kill 0\n"}, 2),
+        (V1, {"memory/mine/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"}, 7),
+        (V1, {"memory/mine/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\n"}, None),
+        ("", {}, None),
+    ],
+    ids=["second version", "first version", "an old kernel", "no groups"],
+)
+def test_what_the_oom_killer_ended_is_counted_by_the_group(
+    tmp_path: Path, groups: str, files: Mapping[str, str], count: int | None
+) -> None:
+    assert in_cgroup(tmp_path, groups, files).oom_kills() == count
+
+
 def test_a_container_without_limits_has_what_the_machine_has(tmp_path: Path) -> None:
-    host = cgroup(tmp_path, memory_max="max\n", memory_current="5\n", cpu_max="max 100000\n")
-    assert host.memory().total_bytes == psutil.virtual_memory().total
-    assert Host(tmp_path / "none").cores() >= 1
+    files = {"memory.max": "max\n", "memory.current": "5\n", "cpu.max": "max 100000\n"}
+    assert in_cgroup(tmp_path, V2, files).memory().total_bytes == psutil.virtual_memory().total
+    assert in_cgroup(tmp_path, "", {}).cores() >= 1
 
 
 def test_what_a_process_holds_is_known_while_it_lives() -> None:
