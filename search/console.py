@@ -58,7 +58,7 @@ class ConsoleAudience:
     def progress(self, done: int, total: int, status: str, *, number: int | None = None) -> None:
         """Move the trial's bar; without one nothing is printed, the evaluations tell enough."""
         line = status if number is None else f"Trial {number} | {status}"
-        self._bar.update(self._task(number), completed=done, total=total, description=line)
+        self._bar.update(self._task(number), completed=done, total=total, description=translated(line))
 
     def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
         """One line for an evaluation; a run that reports says none itself."""
@@ -108,19 +108,20 @@ def _translated(line: Text) -> Text:
 def evaluation_line(number: int, *, step: int, metrics: Mapping[str, float]) -> str:
     """`Trial 7 | evaluation 2 | eval_f1_macro 0.8123 | eval_loss 0.4711 | train_loss 0.4521`."""
     shown = [METRIC, "eval_accuracy", "eval_loss", "train_loss"]
-    parts = [f"{name} {metrics[name]:.4f}" for name in shown if name in metrics]
-    return " | ".join([f"Trial {number}", f"evaluation {step}", *parts])
+    values = " | ".join(f"{name} {metrics[name]:.4f}" for name in shown if name in metrics)
+    return f"Trial {number} | evaluation {step} | {values}"
 
 
 def ending_line(number: int, *, verdict: Verdict, best: FrozenTrial | None) -> Text:
     """`Trial 7 PRUNED: oom. Best so far: 0.8423 (trial 3)`; the state coloured."""
     state = verdict.state.name
-    line = Text(f"Trial {number} ")
-    line.append(state, style=_STYLES.get(state, ""))
     value = f" {verdict.value:.4f}" if verdict.value is not None else ""
     # A trial that was pruned by its pruner is said to be PRUNED, once.
     causes = [part for part in (verdict.cause, verdict.error) if part and part != state.lower()]
-    line.append(value + (f" ({': '.join(causes)})" if causes else ""))
+    came = f"{state}{value}" + (f" ({': '.join(causes)})" if causes else "")
+    line = Text(f"Trial {number} {came}")
     if best is not None and best.value is not None:
-        line.append(f". Best so far: {best.value:.4f} (trial {best.number})")
+        line = Text(f"Trial {number} {came}. Best so far: {best.value:.4f} (trial {best.number})")
+    start = len(f"Trial {number} ")
+    line.stylize(_STYLES.get(state, ""), start, start + len(state))
     return line

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
+from search.language import translated
 from search.values import values_line
 
 
@@ -45,11 +46,13 @@ def lines(trials: Iterable[FrozenTrial], *, width: int) -> list[str]:
     """The same for a person: a table of at most `width` characters."""
     table = Table(box=None, pad_edge=False)
     for name in ("trial", "state", "value", "cause", "values tried"):
-        table.add_column(name, overflow="fold")
+        table.add_column(translated(name), overflow="fold")
     for trial in trials:
         one = row(trial)
         value = f"{one['value']:.4f}" if one["value"] is not None else ""
-        table.add_row(str(trial.number), one["state"], value, one["cause"] or "", values_line(trial.params))
+        table.add_row(
+            str(trial.number), translated(one["state"]), value, one["cause"] or "", values_line(trial.params)
+        )
     text = io.StringIO()
     Console(file=text, width=width, color_system=None).print(table)
     return [line.rstrip() for line in text.getvalue().splitlines()]

@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+
 from tests.conftest import ROOT
 
 
 def worded() -> Iterator[str]:
-    """Every text of both packages; help also as it is shown, by paragraphs."""
-    for package in ("trainer", "search"):
-        for path in sorted((ROOT / package).rglob("*.py")):
+    """Every text of both packages, and of typer; help also as it is shown, by paragraphs."""
+    for package in (ROOT / "trainer", ROOT / "search", Path(typer.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
             yield from _texts(path)
         for path in sorted((ROOT / package).rglob("*.yaml.j2")):
             yield from _comments(path)
@@ -32,7 +34,7 @@ def _texts(path: Path) -> Iterator[str]:
             yield from _forms("".join(map(piece, node.values)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _forms(node.value)
-            yield re.sub(r"\{\w+\}", "{}", node.value)  # what str.format fills
+            yield re.sub(r"\{\w+(?:!r)?\}", "{}", node.value)  # what str.format fills
 
 
 def piece(value: ast.expr) -> str:

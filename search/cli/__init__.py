@@ -27,9 +27,16 @@ def main() -> None:
         words = choose(sys.argv[1:])
     except ValueError as error:
         sys.exit(_refused(error))
-    from search.cli.app import build_app
+    from typer.exceptions import Abort, TyperException
 
-    build_app()(args=words, prog_name="cp-search")
+    from search.cli.app import build_app
+    from search.cli.spoken import refused
+
+    try:
+        code = build_app()(args=words, prog_name="cp-search", standalone_mode=False)
+    except (TyperException, Abort) as error:
+        code = refused(error)
+    sys.exit(code)
 
 
 def _refused(error: ValueError) -> int:

@@ -34,6 +34,7 @@ from search.cli import (
 )
 from search.cli.flags import add_command
 from search.cli.output import echo
+from search.cli.spoken import SpokenGroup
 from search.language import explained
 
 
@@ -98,6 +99,7 @@ def _group(text: str, *, completion: bool = False) -> typer.Typer:
     Plain help, since boxes cut long flags short; Python's own tracebacks, since they are for us.
     """
     return typer.Typer(
+        cls=SpokenGroup,
         help=explained(text),
         no_args_is_help=True,
         add_completion=completion,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from search.cli.errors import exit_codes
+from search.cli.spoken import SpokenCommand
 from search.language import explained
 
 
@@ -35,7 +36,7 @@ def add_command(app: typer.Typer, command: Command) -> None:
     # Typer joins single newlines of an epilog; an empty line keeps the examples on lines of their own.
     epilog = "\n\n".join(("Example:", *(f"  {example}" for example in command.examples)))
     text = explained(inspect.getdoc(command.body) or "")
-    app.command(command.name, help=text, epilog=epilog)(_callback(command))
+    app.command(command.name, cls=SpokenCommand, help=text, epilog=epilog)(_callback(command))
 
 
 def _callback(command: Command) -> Callable[..., None]:

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from search.language import translated
+from search.language import cells, padded, translated
 
 #: ok: as it should be; note: works, with a limit worth knowing; fault: something will not work
 State = Literal["ok", "note", "fault"]
+
+
+#: columns of a terminal that the state takes
+_STATE = 7
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,14 @@ class Diagnosis:
 
     def lines(self) -> list[str]:
         """One line a finding, the remedy below it, and a last line that sums up."""
-        width = max(len(finding.subject) for finding in self.findings)
+        subjects = [translated(finding.subject) for finding in self.findings]
+        width = max(map(cells, subjects)) + 2
         lines: list[str] = []
-        for finding in self.findings:
-            lines.append(f"{finding.state:5}  {finding.subject:{width}}  {translated(finding.found)}")
+        for finding, subject in zip(self.findings, subjects, strict=True):
+            state = padded(translated(finding.state), to=_STATE)
+            lines.append(f"{state}{padded(subject, to=width)}{translated(finding.found)}")
             if finding.remedy:
-                lines.append(f"{'':5}  {'':{width}}  -> {translated(finding.remedy)}")
+                lines.append(f"{' ' * (_STATE + width)}-> {translated(finding.remedy)}")
         return [*lines, "", self._summary()]
 
     def _summary(self) -> str:

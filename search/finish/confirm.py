@@ -77,8 +77,7 @@ def confirm(handle: StudyHandle, place: FinishPlace) -> Confirmation | None:
     found = read_record(path, Confirmation, key=key)
     if found is not None:
         return found
-    what = f"{_count(len(trials), 'trial')} on {_count(len(seeds), 'fresh seed')}"
-    place.observer.say(f"Confirming the best {what} each")
+    place.observer.say(f"Confirming the best on fresh seeds: trials {len(trials)}, seeds {len(seeds)}")
     runs = _made(planned, place)
     candidates = [_candidate(trial, [run for run in runs if run.trial == trial.number]) for trial in trials]
     confirmation = ranked(candidates, seeds=seeds)
@@ -184,7 +183,3 @@ def _run_of(plan: _Planned, outcome: Outcome) -> ConfirmRun:
 
 def _candidate(trial: FrozenTrial, runs: list[ConfirmRun]) -> Candidate:
     return Candidate(trial.number, dict(trial.params), float(trial.value or 0.0), runs)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -35,4 +35,4 @@ class Named:
 def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:
     """`evaluation 2 | eval_f1_macro 0.7156 | eval_loss 0.5714`."""
     shown = (f"{name} {metrics[name]:.4f}" for name in ("eval_f1_macro", "eval_loss") if name in metrics)
-    return " | ".join((f"evaluation {step}", *shown))
+    return f"evaluation {step} | {' | '.join(shown)}"

@@ -104,9 +104,13 @@ def messages(language: str) -> dict[str, str]:
 
 
 def padded(text: str, *, to: int) -> str:
-    """`text` with spaces up to a column of the terminal, where a Chinese character takes two."""
-    taken = sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
-    return text + " " * max(1 if text else 0, to - taken)
+    """`text` with spaces up to a column of the terminal."""
+    return text + " " * max(1 if text else 0, to - cells(text))
+
+
+def cells(text: str) -> int:
+    """Columns that `text` takes on a terminal, where a Chinese character takes two."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _template(english: str, other: str) -> Template:

@@ -1,0 +1,76 @@
+"""What typer says of itself (headings of a help, a wrong command line), in the user's language.
+
+Typer words these in its own code; they are translated where they leave it, as all messages are.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import Abort, TyperException
+
+from search.cli.output import say
+from search.language import explained, translated
+
+#: headings and standing texts of a help, as typer has them
+WORDS = (
+    *("Usage: ", "Arguments:", "Options:", "Commands:", "Example:"),
+    *("[required]", "[OPTIONS]", "COMMAND [ARGS]..."),
+)
+_WORD = re.compile("|".join(map(re.escape, WORDS)))
+
+
+class SpokenCommand(TyperCommand):
+    """A command whose help and usage are in the user's language."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments and options, typer's own among them."""
+        return _explained(super().get_params(ctx))
+
+    def get_help(self, ctx: Any) -> str:
+        """The help as a text."""
+        return _spoken(super().get_help(ctx))
+
+    def get_usage(self, ctx: Any) -> str:
+        """The line that a wrong call is answered with."""
+        return _spoken(super().get_usage(ctx))
+
+
+class SpokenGroup(TyperGroup):
+    """A group of commands, the same."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments and options, typer's own among them."""
+        return _explained(super().get_params(ctx))
+
+    def get_help(self, ctx: Any) -> str:
+        """The help as a text."""
+        return _spoken(super().get_help(ctx))
+
+    def get_usage(self, ctx: Any) -> str:
+        """The line that a wrong call is answered with."""
+        return _spoken(super().get_usage(ctx))
+
+
+def refused(error: TyperException | Abort) -> int:
+    """Say on stderr what typer has against a command line, or that a question was refused; its code."""
+    if isinstance(error, Abort):
+        say("Aborted!", err=True)
+        return 1
+    text = io.StringIO()
+    error.show(file=text)  # type: ignore[attr-defined]  # all that typer raises for a command line have it
+    say(text.getvalue().rstrip("\n"), err=True)
+    return error.exit_code
+
+
+def _explained(parameters: list[Any]) -> list[Any]:
+    for one in parameters:
+        one.help = explained(one.help or "") or None
+    return parameters
+
+
+def _spoken(text: str) -> str:
+    return _WORD.sub(lambda found: translated(found[0]), text)

@@ -1,0 +1,77 @@
+"""What typer says of itself is said in the user's language too."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from search.cli.app import build_app
+from search.cli.spoken import WORDS
+from search.language.choice import VARIABLE
+from tests.conftest import CommandLine
+
+PAGES = [["--help"], ["data", "sample", "--help"]]
+
+
+def helps() -> str:
+    return "".join(CliRunner().invoke(build_app(), page).output for page in PAGES)
+
+
+def test_every_word_of_a_help_is_said_in_the_user_s_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    english = helps()
+    assert [word for word in WORDS if word not in english] == [], "typer words it otherwise now"
+    monkeypatch.setenv(VARIABLE, "zh-TW")
+    chinese = helps()
+    assert [word for word in WORDS if word in chinese] == []
+    for word in ("用法：", "選項：", "指令：", "引數：", "顯示這份說明後結束。"):
+        assert word in chinese
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nope"], "錯誤：沒有指令 'nope'。"),
+        (["train", "--nope"], "錯誤：沒有選項：--nope"),
+        (["run"], "錯誤：缺少"),
+        (["train", "--batch-size"], "錯誤：選項 '--batch-size' 需要一個值。"),
+        (["train", "--gpu", "--fp16"], "錯誤：'--gpu' 的值無效：--fp16 不是 GPU 的編號"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_in_the_user_s_language(
+    words: list[str], said: str, cp_search: CommandLine
+) -> None:
+    refused = cp_search("--lang", "zh-TW", *words)
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert "Error" not in refused.stderr
+
+
+def test_in_english_typer_s_own_words_stay(cp_search: CommandLine) -> None:
+    refused = cp_search("--lang", "en", "nope")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines() == [
+        "Usage: cp-search [OPTIONS] COMMAND [ARGS]...",
+        "Try 'cp-search -h' for help.",
+        "",
+        "Error: No such command 'nope'.",
+    ]
+
+
+def test_a_command_that_fails_still_exits_with_its_code(cp_search: CommandLine) -> None:
+    assert cp_search("status", "nobody").returncode == 2
+    assert cp_search("--version").returncode == 0
+
+
+@pytest.mark.slow
+def test_tables_have_their_headings_in_the_user_s_language(cp_search: CommandLine) -> None:
+    cp_search("data", "sample", "d", "--rows", "300")
+    check = cp_search("--lang", "zh-TW", "data", "check", "--train", "d/train.jsonl", "--val", "d/val.jsonl")
+    for heading in ("任務", "類別", "檔案", "列數", "各分割"):
+        assert heading in check.stdout
+    fit = cp_search("--lang", "zh-TW", "fit", "--model", "builtin:tiny", "--card", "rtx3050", "--seq", "32")
+    assert "詞元" in fit.stdout
+    assert "固定部分：權重" in fit.stdout
+    english = re.compile(r"[a-z]+ [a-z]+ [a-z]+")
+    assert [line for line in (check.stdout + fit.stdout).splitlines() if english.search(line)] == []
