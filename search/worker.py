@@ -186,25 +186,26 @@ class Worker:
         self._idle = True
         if self._crew.posts or self._pending:
             return None
-        over = self._over()
-        if over is not None:
-            return over
-        if not self.handle.trials(TrialState.RUNNING):
-            return "trials"
-        if not self._waits_for_others:
+        through = self._through()
+        if through is None and not self._waits_for_others:
             self._waits_for_others = True
             self.workplace.audience.say("Waiting for the trials of another worker")
-        return None
+        return through
 
     def _without_room(self) -> Reason | None:
         """Host memory is short: wait for it, unless nothing runs here and the study is over."""
         self._idle = True
         self._ledger.read()
-        enough = self._ledger.is_enough()
-        over = self._over() or ("trials" if enough and not self._ledger.running else None)
-        if over is None and not (enough and self._crew.posts):
+        through = self._through()
+        if through is None and not (self._crew.posts and self._ledger.is_enough()):
             self._crew.say_full()
-        return None if self._crew.posts else over
+        return None if self._crew.posts else through
+
+    def _through(self) -> Reason | None:
+        """Why the study is over, as last read; None: there is a trial to be begun, or one that runs."""
+        if self._ledger.running or not self._ledger.is_enough():
+            return self._over()
+        return self._over() or "trials"
 
     def _breathe(self, seconds: float) -> None:
         """Nothing runs and nothing is to be done: the processor is left alone."""
