@@ -1,6 +1,7 @@
 """Whose a trial is, between machines: a mark in the storage that counts on for as long as its owner lives.
 
 A worker marks the trials it holds with its name and a number, and every few seconds writes the next number.
+The finish of a study is marked in the same way (`finish/turn.py`).
 Who sees the same mark look after look knows its owner is gone. Looks are counted, not seconds: no clock is
 compared with another, and who was asleep himself, or waited for the storage, has not looked. See
 docs/decisions/0022-owners-between-machines.md.
@@ -17,6 +18,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import psutil
 from optuna.exceptions import UpdateFinishedTrialError
@@ -39,16 +41,54 @@ Mark = tuple[str, int]
 _UNMARKED: Mark = ("", -1)
 
 
+class Marks(Protocol):
+    """The marks on what workers hold, each by its number."""
+
+    def all(self) -> dict[int, Mark]:
+        """Of all that needs an owner."""
+
+    def of(self, number: int) -> Mark | None:
+        """Of one; None: it needs no owner any more."""
+
+    def write(self, number: int, mark: Mark) -> None:
+        """Mark one; nothing is written where it needs no owner any more."""
+
+
+class TrialMarks:
+    """On the RUNNING trials of a study."""
+
+    def __init__(self, handle: StudyHandle) -> None:
+        self._handle = handle
+
+    def all(self) -> dict[int, Mark]:
+        """Of every trial that runs."""
+        return {trial.number: mark_of(trial) for trial in self._handle.trials(TrialState.RUNNING)}
+
+    def of(self, number: int) -> Mark | None:
+        """None once it has ended."""
+        trial = self._handle.trial(number)
+        return mark_of(trial) if trial.state == TrialState.RUNNING else None
+
+    def write(self, number: int, mark: Mark) -> None:
+        """As a system attribute."""
+        try:
+            storage = self._handle.study._storage
+            storage.set_trial_system_attr(self._handle.trial_id(number), MARK, list(mark))
+        except UpdateFinishedTrialError:
+            # Told in the meantime: it needs no owner any more.
+            return
+
+
 @dataclass
 class _Watched:
-    """Another's trial: its mark when last looked at, how often that was the same."""
+    """What is another's: its mark when last looked at, how often that was the same."""
 
     mark: Mark
     unchanged: int = 0
 
 
 class Heart:
-    """Beats for the trials of one worker, and watches those of the others.
+    """Beats for the trials of one worker, or what else is marked, and watches those of the others.
 
     `beat` is called by a thread of its own between `start` and `stop`.
     """
@@ -57,14 +97,14 @@ class Heart:
         self,
         handle: StudyHandle,
         *,
+        marks: Marks | None = None,
         beat_s: float = BEAT_S,
         sleep: Callable[[float], None] = time.sleep,
         name: str | None = None,
     ) -> None:
-        """`name`: of the worker; None makes one that no other worker has."""
+        """`marks`: None are those on trials. `name`: of the worker; None makes one that no other has."""
         self.name = name or f"{this_host()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._handle = handle
-        self._storage = handle.study._storage
+        self._marks = marks or TrialMarks(handle)
         self._beat_s = beat_s
         self._sleep = sleep
         self._held: set[int] = set()
@@ -87,7 +127,7 @@ class Heart:
 
     def hold(self, number: int) -> None:
         """The trial, which nobody had, is mine."""
-        self._write(number, (self.name, 0))
+        self._marks.write(number, (self.name, 0))
         with self._lock:
             self._held.add(number)
             self._lost.discard(number)
@@ -99,10 +139,10 @@ class Heart:
             lost = number in self._lost
         if lost:
             return
-        trial = self._handle.trial(number)
+        mark = self._marks.of(number)
         # It may have been taken since the last beat: then it is not mine to give away.
-        if trial.state == TrialState.RUNNING and mark_of(trial)[0] == self.name:
-            self._write(number, ("", 0))
+        if mark is not None and mark[0] == self.name:
+            self._marks.write(number, ("", 0))
 
     def lost(self, number: int) -> bool:
         """Has another worker taken or ended the trial, as this one did not beat (a laptop that slept)?"""
@@ -115,44 +155,42 @@ class Heart:
         Whoever writes last has it: everybody writes, waits until all who saw the old mark have written, and
         looks again (Fischer's mutual exclusion).
         """
-        trial = self._handle.trial(number)
-        if trial.state != TrialState.RUNNING or not self.is_gone(trial):
+        mark = self._marks.of(number)
+        if mark is None or not self.is_gone(number, mark):
             return False
-        self._write(number, (self.name, 0))
+        self._marks.write(number, (self.name, 0))
         self._sleep(_SETTLE_S)
-        trial = self._handle.trial(number)
-        if trial.state != TrialState.RUNNING or mark_of(trial)[0] != self.name:
+        mark = self._marks.of(number)
+        if mark is None or mark[0] != self.name:
             return False
         self.hold(number)
         return True
 
-    def is_gone(self, trial: FrozenTrial) -> bool:
-        """Is the owner of a RUNNING trial known to be gone?"""
-        mark = mark_of(trial)
-        if mark != _UNMARKED and (mark[0] == "" or _process_gone(mark[0])):
+    def is_gone(self, number: int, mark: Mark) -> bool:
+        """Is the owner of what bears this mark now known to be gone?"""
+        if mark != _UNMARKED and (mark[0] == "" or process_gone(mark[0])):
             return True
         with self._lock:
-            watched = self._watched.get(trial.number)
+            watched = self._watched.get(number)
         return watched is not None and watched.mark == mark and watched.unchanged >= STALE_LOOKS
 
     def beat(self) -> None:
-        """Count on for one's own trials, and look at the others'."""
+        """Count on for what is one's own, and look at the others'."""
         with self._lock:
             before = set(self._held)
-        running = self._handle.trials(TrialState.RUNNING)
+        marks = self._marks.all()
         with self._lock:
             # Ended by another worker, who had it before me and was only thought to be gone.
-            self._lost |= (before & self._held) - {trial.number for trial in running}
-        for trial in running:
+            self._lost |= (before & self._held) - marks.keys()
+        for number, mark in marks.items():
             with self._lock:
-                mine = trial.number in self._held
+                mine = number in self._held
             if mine:
-                self._count_on(trial)
+                self._count_on(number, mark)
             else:
-                self._look(trial)
+                self._look(number, mark)
         with self._lock:
-            numbers = {trial.number for trial in running}
-            self._watched = {n: seen for n, seen in self._watched.items() if n in numbers}
+            self._watched = {number: seen for number, seen in self._watched.items() if number in marks}
 
     def _live(self) -> None:
         while not self._ended.wait(self._beat_s):
@@ -162,36 +200,37 @@ class Heart:
                 # Waited for in vain, or a fault: the worker's own next call says so.
                 continue
 
-    def _count_on(self, trial: FrozenTrial) -> None:
-        name, beats = mark_of(trial)
+    def _count_on(self, number: int, mark: Mark) -> None:
+        name, beats = mark
         if name == self.name:
-            self._write(trial.number, (self.name, beats + 1))
+            self._marks.write(number, (self.name, beats + 1))
             return
         with self._lock:
-            self._lost.add(trial.number)
-            self._held.discard(trial.number)
+            self._lost.add(number)
+            self._held.discard(number)
 
-    def _look(self, trial: FrozenTrial) -> None:
-        mark = mark_of(trial)
+    def _look(self, number: int, mark: Mark) -> None:
         with self._lock:
-            watched = self._watched.setdefault(trial.number, _Watched(mark))
+            watched = self._watched.setdefault(number, _Watched(mark))
             if watched.mark == mark:
                 watched.unchanged += 1
             else:
-                self._watched[trial.number] = _Watched(mark)
-
-    def _write(self, number: int, mark: Mark) -> None:
-        try:
-            self._storage.set_trial_system_attr(self._handle.trial_id(number), MARK, list(mark))
-        except UpdateFinishedTrialError:
-            # Told in the meantime: it needs no owner any more.
-            return
+                self._watched[number] = _Watched(mark)
 
 
 def mark_of(trial: FrozenTrial) -> Mark:
     """The owner's mark on a trial."""
-    found = trial.system_attrs.get(MARK)
-    return (str(found[0]), int(found[1])) if found else _UNMARKED
+    return read_mark(trial.system_attrs.get(MARK)) or _UNMARKED
+
+
+def read_mark(stored: Any) -> Mark | None:
+    """A mark as the storage gives it back; None where there is none."""
+    return (str(stored[0]), int(stored[1])) if stored else None
+
+
+def host_of(mark: Mark) -> str:
+    """The host of an owner as a person knows it."""
+    return mark[0].partition(":")[0]
 
 
 def this_host() -> str:
@@ -207,7 +246,7 @@ def _boot() -> tuple[str, ...]:
     return (boot[:8], str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]"))
 
 
-def _process_gone(owner: str) -> bool:
+def process_gone(owner: str) -> bool:
     """Is the owner a process of this host that does not exist any more?"""
     host, _, rest = owner.rpartition(":")[0].rpartition(":")
     return host == this_host() and rest.isdigit() and not psutil.pid_exists(int(rest))

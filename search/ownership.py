@@ -17,7 +17,7 @@ from optuna.trial import Trial, TrialState
 from search.aside import holds_work, move_aside
 from search.ending import Tally, is_enough
 from search.engine.local import await_orphan
-from search.heart import Heart
+from search.heart import Heart, mark_of
 from search.interruption import Asked
 from search.ledger import Ledger
 from search.storage import is_local
@@ -136,7 +136,7 @@ class Ownership:
 
     def _take_over(self) -> Claim | None:
         for left in self._ledger.running:
-            if self._heart is not None and not self._heart.is_gone(left):
+            if self._heart is not None and not self._heart.is_gone(left.number, mark_of(left)):
                 continue
             lock = self._lock(left.number)
             if lock is None:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from search.engine.job import ProbeJob
 from search.engine.local import LocalEngine
 from search.engine.ray import RayEngine
 from search.finish.final import Final
-from search.finish.finish import finish
+from search.finish.finish import finish, finish_once
 from search.finish.place import FinishPlace
+from search.finish.whereabouts import Whereabouts
 from search.fork import Descent, fork, warm_start
 from search.host import Host
 from search.interruption import Stop, interruption
@@ -109,7 +111,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         final = None
         interrupted = end.interrupted
         if options.finish and space.finish.retrain and not interrupted:
-            final, interrupted = _finish(handle, _at_home(workplace, space, room))
+            final, interrupted = _finish(handle, _at_home(workplace, space, room), finish_once)
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
     )
@@ -148,7 +150,7 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
         _require_trial(handle, options.trial)
         engine = LocalEngine()
         workplace = Workplace(directory, engine, audience, _table(space, engine, audience).card)
-        final, interrupted = _finish(handle, workplace, trial=options.trial)
+        final, interrupted = _finish(handle, workplace, partial(finish, trial=options.trial))
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
     )
@@ -278,9 +280,11 @@ def _probe(engine: Runner) -> tuple[CardSpec, ...]:
 
 
 def _finish(
-    handle: StudyHandle, workplace: Workplace, *, trial: int | None = None
-) -> tuple[Final | None, bool]:
-    """The finished model (None: no trial completed), and whether Ctrl-C came in between."""
+    handle: StudyHandle,
+    workplace: Workplace,
+    work: Callable[[StudyHandle, FinishPlace], Final | Whereabouts | None],
+) -> tuple[Final | Whereabouts | None, bool]:
+    """What `work` gives, and whether Ctrl-C came in between."""
     audience = workplace.audience
     url, directory = handle.storage_url, workplace.directory
     storage = handle.study._storage
@@ -292,8 +296,8 @@ def _finish(
     ):
         watcher = _Watcher(audience, stop)
         place = _finish_place(workplace, watcher, retries=handle.space.limits.retries)
-        final = finish(handle, place, trial=trial)
-    interrupted = final is not None and final.status == "interrupted"
+        final = work(handle, place)
+    interrupted = isinstance(final, Final) and final.status == "interrupted"
     if interrupted:
         audience.say("Interrupted. Type the same command to go on.")
     return final, interrupted

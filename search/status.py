@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.best import best_of
 from search.catalog import Entry
 from search.finish.finished import Finished, read_finished
+from search.finish.whereabouts import Whereabouts, models
 from search.language import translated
 from search.values import values_line
 
@@ -24,7 +25,8 @@ class StudyStatus:
 
     trials: state (lower case) -> how many. best, running: {number, value, params}; of a running trial
     the value is its last report. causes: why trials are not complete -> how many. last_activity: ISO 8601,
-    local time. final: the finished model; None before there is one.
+    local time. final: the finished model; None before there is one. elsewhere: models that machines without
+    this directory have noted in the storage.
     """
 
     name: str
@@ -35,6 +37,7 @@ class StudyStatus:
     running: list[dict[str, Any]]
     last_activity: str | None
     final: Finished | None = None
+    elsewhere: list[Whereabouts] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `status --json`."""
@@ -58,8 +61,11 @@ class StudyStatus:
             rows.append(("Not complete", _counts(causes)))
         rows.append(("Best", _one(self.best) if self.best else "none yet"))
         rows += [("Running", _one(trial)) for trial in self.running]
-        rows += self.final.rows() if self.final else [("Final model", "none yet")]
+        rows += self.final.rows() if self.final else self._elsewhere_rows() or [("Final model", "none yet")]
         return [*rows, ("Last activity", self.last_activity or "none yet")]
+
+    def _elsewhere_rows(self) -> list[tuple[str, str]]:
+        return [("Final model", f"made on {one.host}: {one.model_dir}") for one in self.elsewhere]
 
 
 def status_of(entry: Entry) -> StudyStatus:
@@ -68,6 +74,7 @@ def status_of(entry: Entry) -> StudyStatus:
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     best = best_of(complete)
+    final = read_finished(entry.directory)
     return StudyStatus(
         name=entry.name,
         storage=entry.place,
@@ -76,7 +83,8 @@ def status_of(entry: Entry) -> StudyStatus:
         best=_summary(best, value=best.value) if best else None,
         running=[_summary(trial, value=_last(trial)) for trial in running],
         last_activity=_last_activity(trials),
-        final=read_finished(entry.directory),
+        final=final,
+        elsewhere=[] if final else models(entry.study),
     )
 
 

@@ -18,9 +18,13 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.finish.turn import FINISH_MARK
+from search.finish.whereabouts import MODELS
 from trainer import UserError
 
 FORMAT = "cp-search study 1"
+#: system attributes that are true of a study where it was, and of no copy of it: who finishes it, its models
+_OF_ITS_STORAGE = (FINISH_MARK, MODELS)
 
 
 def to_document(study: Study) -> dict[str, Any]:
@@ -57,6 +61,8 @@ def restore(document: Mapping[str, Any], *, storage: BaseStorage, name: str) -> 
     trials = _trials(document)
     study = optuna.create_study(study_name=name, storage=storage, direction=document["direction"])
     for key, value in _back(document["system_attrs"]).items():
+        if key in _OF_ITS_STORAGE:
+            continue
         storage.set_study_system_attr(study._study_id, key, value)
     study.add_trials(trials)
     # Last: a study without them is known to be half made.

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from search.catalog import Catalog, Entry
 from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
+from search.finish.turn import finisher
 from search.heart import mark_of
 from search.origin import ORIGIN
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
@@ -105,6 +106,12 @@ def require_idle(entry: Entry) -> None:
         raise UserError(
             f"a worker may be running trial {elsewhere[0]} of study {entry.name} on another machine; end it "
             "there with Ctrl-C, or let cp-search run take the trial over and end that"
+        )
+    host = finisher(entry.study)
+    if host is not None:
+        raise UserError(
+            f"a worker on {host} may be making the final model of study {entry.name}; end it there with "
+            "Ctrl-C, or let cp-search run take that over and end that"
         )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from socket import gethostname
+from typing import TYPE_CHECKING, TypeVar
 
 from optuna.trial import FrozenTrial
 
-from search.finish.confirm import confirm
+from search.finish.confirm import best_trials, confirm
 from search.finish.confirmation import Candidate, Confirmation
 from search.finish.decide import decide, lines
 from search.finish.ensemble import Team, team
@@ -19,17 +20,22 @@ from search.finish.ensemble_record import EnsembleRecord
 from search.finish.evaluate import compare, evaluate
 from search.finish.export import export
 from search.finish.final import Final
-from search.finish.place import FinishPlace, PartFailed, Stopped, alone
+from search.finish.place import FinishPlace, PartFailed, Stopped
 from search.finish.record import key_of, read_record, write_record
 from search.finish.retrain import Recipe, begin, best_length, recipe, train
 from search.finish.stored import CONFIRM, FINAL, read_stored
+from search.finish.turn import in_turn
+from search.finish.whereabouts import Whereabouts, key_in, models, note, on_this_host
 from search.finish.words import candidate_line
+from search.storage import is_local
 from search.study import best_trial
 from search.tidy import sweep
 from trainer import Assessment, CardFacts, Outcome, dump_config
 
 if TYPE_CHECKING:
     from search.study import StudyHandle
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class _Made:
 
 
 def finish(handle: StudyHandle, place: FinishPlace, *, trial: int | None = None) -> Final | None:
-    """The finished model of a study; None where no trial completed.
+    """The finished model of a study, made here; None where no trial completed.
 
     trial: retrain this one; None takes the best confirmed one. An interruption, and a part that failed, are
     told by the status of what is returned; the same call does only what is missing then.
@@ -51,22 +57,59 @@ def finish(handle: StudyHandle, place: FinishPlace, *, trial: int | None = None)
     Raises:
         UserError: what the user can mend.
     """
+    return _told(handle, place, lambda mine: _confirmed(handle, mine, trial=trial), trial=trial)
+
+
+def finish_once(handle: StudyHandle, place: FinishPlace) -> Final | Whereabouts | None:
+    """As `finish`, unless another machine has made the model where it cannot be seen from here: its place."""
+    return _told(handle, place, lambda mine: _elsewhere(handle, mine) or _confirmed(handle, mine, trial=None))
+
+
+def _told(
+    handle: StudyHandle, place: FinishPlace, work: Callable[[FinishPlace], Found], *, trial: int | None = None
+) -> Found | Final | None:
     if best_trial(handle) is None:
         return None
-    started = time.monotonic()
     try:
-        with alone(place):
-            # Who names a trial has chosen: nothing is confirmed for it that was not before.
-            confirmation = confirm(handle, place) if trial is None else read_stored(place.study).confirmation
-            chosen = _chosen(handle, confirmation, trial=trial)
-            final = _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
-            for name in (CONFIRM, FINAL):
-                sweep(place.study / name)
-            return final
+        return in_turn(handle, place, work)
     except Stopped:
         return _ended("interrupted", place, trial, None)
     except PartFailed as error:
         return _ended("failed", place, trial, str(error))
+
+
+def _elsewhere(handle: StudyHandle, place: FinishPlace) -> Whereabouts | None:
+    """The model that was made of these trials, where that cannot be seen from here."""
+    if is_local(handle.storage_url):
+        return None
+    home = (place.study / FINAL).resolve()
+    found = models(handle.study, of=_of(handle))
+    if key_in(home / "final.json") in [one.made_from for one in found]:
+        return None
+    # What was noted of this directory, and is not there, is to be made again.
+    others = [one for one in found if Path(one.model_dir).parent != home or one.host != gethostname()]
+    return others[-1] if others else None
+
+
+def _of(handle: StudyHandle) -> str:
+    """What there is to finish: the trials that may win, and what is to be done with them."""
+    asked = handle.space.finish
+    trials = best_trials(handle, count=asked.confirm.top_k if asked.confirm else 1)
+    return key_of({"finish": asked.model_dump(mode="json"), "trials": [trial.number for trial in trials]})
+
+
+def _confirmed(handle: StudyHandle, place: FinishPlace, *, trial: int | None) -> Final:
+    started, of = time.monotonic(), _of(handle)
+    # Who names a trial has chosen: nothing is confirmed for it that was not before.
+    confirmation = confirm(handle, place) if trial is None else read_stored(place.study).confirmation
+    chosen = _chosen(handle, confirmation, trial=trial)
+    final = _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
+    for name in (CONFIRM, FINAL):
+        sweep(place.study / name)
+    made_from = key_in(place.study / FINAL / "final.json")
+    if not is_local(handle.storage_url) and final.model_dir is not None and made_from is not None:
+        note(handle.study, on_this_host(final.model_dir, made_from=made_from), of=of)
+    return final
 
 
 def _finish(

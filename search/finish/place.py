@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from search.engine.base import Call, Engine, run_calls
@@ -28,8 +26,6 @@ Kept = TypeVar("Kept")
 FINISH_LOCK = ".finish.lock"
 #: within a job's directory: what the job there is of
 _ASKED = "asked.json"
-#: how often a worker that waits looks whether the user wants to stop
-_LOOK_S = 0.5
 
 
 class Stopped(CpSearchError):
@@ -82,28 +78,6 @@ class FinishPlace:
         """Raises Stopped when the user has asked to end."""
         if self.observer.interrupted():
             raise Stopped("interrupted")
-
-
-@contextmanager
-def alone(place: FinishPlace) -> Iterator[None]:
-    """One worker at a time: two that end a search together do not make the model twice at once.
-
-    The second waits, and then finds every part done. Raises Stopped when the user asks to end meanwhile.
-    """
-    lock = FileLock(place.study / FINISH_LOCK, timeout=_LOOK_S)
-    waiting = False
-    while not lock.is_locked:
-        try:
-            lock.acquire()
-        except Timeout:
-            place.require_going_on()
-            if not waiting:
-                place.observer.say("Another worker finishes this study; waiting for it")
-            waiting = True
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _is_lost(result: dict[str, Any] | None) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.finish.final import Final
+from search.finish.whereabouts import Whereabouts
 from search.finish.words import closing_lines, labelled, verdict
 from search.language import translated
 from search.report.reach import flags
@@ -18,7 +19,10 @@ from search.worker import count_states
 
 @dataclass(frozen=True)
 class StudyReport:
-    """How a study stands after a run. best: {number, value, params}, None before the first COMPLETE."""
+    """How a study stands after a run. best: {number, value, params}, None before the first COMPLETE.
+
+    elsewhere: the finished model where another machine has made it, and not this one.
+    """
 
     study: str
     storage: str
@@ -26,6 +30,7 @@ class StudyReport:
     trials: dict[str, int]
     best: dict[str, Any] | None
     final: Final | None
+    elsewhere: Whereabouts | None = None
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -51,6 +56,11 @@ class StudyReport:
         return [*lines, f"Best trial {number}: eval_f1_macro {value:.4f} ({values})"]
 
     def _final_lines(self) -> list[str]:
+        if self.elsewhere is not None:
+            return [
+                f"The final model was made on {self.elsewhere.host}: {self.elsewhere.model_dir}; "
+                f"cp-search retrain {self.study} makes one here"
+            ]
         final = self.final
         if final is None:
             return []
@@ -66,7 +76,7 @@ class StudyReport:
         return [*lines, f"  cp-search report {self.study}{found}", f"  cp-search dashboard{found}"]
 
 
-def summarise(handle: StudyHandle, directory: Path, *, final: Final | None) -> StudyReport:
+def summarise(handle: StudyHandle, directory: Path, *, final: Final | Whereabouts | None) -> StudyReport:
     """How the study stands now; `directory` holds its trials."""
     best = best_trial(handle)
     return StudyReport(
@@ -75,5 +85,6 @@ def summarise(handle: StudyHandle, directory: Path, *, final: Final | None) -> S
         directory=str(directory),
         trials=count_states(handle),
         best={"number": best.number, "value": best.value, "params": best.params} if best else None,
-        final=final,
+        final=final if isinstance(final, Final) else None,
+        elsewhere=final if isinstance(final, Whereabouts) else None,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.heart import Heart, mark_of, this_host
+from search.study import StudyHandle
 from tests.search.storages import Site, memory_site
 
 
@@ -19,20 +20,25 @@ def site(tmp_path: Path) -> Site:
         return site
 
 
+def gone(heart: Heart, handle: StudyHandle) -> bool:
+    """Does the heart know the owner of trial 0 to be gone?"""
+    return heart.is_gone(0, mark_of(handle.trial(0)))
+
+
 def test_a_trial_of_a_dead_process_of_this_host_is_to_be_had_at_once(site: Site) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
     handle = site.handle()
     handle.study.ask()
-    Heart(handle, name=f"{this_host()}:{gone.pid}:x").hold(0)
-    assert Heart(handle).is_gone(handle.trial(0))
+    Heart(handle, name=f"{this_host()}:{dead.pid}:x").hold(0)
+    assert gone(Heart(handle), handle)
 
 
 def test_a_process_id_of_another_host_says_nothing(site: Site) -> None:
     handle = site.handle()
     handle.study.ask()
     Heart(handle, name="another-host:boot:4026:999999:x").hold(0)
-    assert not Heart(handle).is_gone(handle.trial(0))
+    assert not gone(Heart(handle), handle)
 
 
 def test_a_living_worker_of_this_host_is_not_gone(site: Site) -> None:
@@ -41,7 +47,7 @@ def test_a_living_worker_of_this_host_is_not_gone(site: Site) -> None:
     heart = Heart(handle)
     heart.hold(0)
     assert mark_of(handle.trial(0))[0].startswith(f"{this_host()}:{os.getpid()}:")
-    assert not Heart(handle).is_gone(handle.trial(0))
+    assert not gone(Heart(handle), handle)
 
 
 def test_a_trial_without_a_mark_is_waited_for(site: Site) -> None:
@@ -49,10 +55,10 @@ def test_a_trial_without_a_mark_is_waited_for(site: Site) -> None:
     handle.study.ask()
     other = Heart(handle)
     other.beat()
-    assert not other.is_gone(handle.trial(0))
+    assert not gone(other, handle)
     for _ in range(6):
         other.beat()
-    assert other.is_gone(handle.trial(0))
+    assert gone(other, handle)
 
 
 def test_the_thread_beats_by_itself_and_ends(site: Site) -> None:

@@ -17,6 +17,8 @@ from typer.testing import CliRunner, Result
 from search.cli.app import build_app
 from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
+from search.finish.turn import FINISH_MARK, finisher
+from search.finish.whereabouts import Whereabouts, models, note
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
 from tests.conftest import picture
@@ -155,6 +157,33 @@ def test_a_study_somebody_works_on_is_left_alone(home: Path, words: list[str], l
     assert result.exit_code == 2
     assert "somebody works on study one" in result.output
     assert len(trials("one")) == 4
+
+
+@pytest.mark.parametrize("words", [["rename", "one", "two"], ["delete", "one", "--yes"]], ids=" ".join)
+def test_a_study_whose_finish_another_machine_is_at_is_left_alone(home: Path, words: list[str]) -> None:
+    study = optuna.load_study(study_name="one", storage=sqlite_url(Path("studies/one.db")))
+    storage = study._storage
+    storage.set_study_system_attr(study._study_id, FINISH_MARK, ["elsewhere:boot:4026:1:x", 7])
+    before = picture(home)
+    result = call("study", *words)
+    assert result.exit_code == 2
+    assert "a worker on elsewhere may be making the final model of study one" in result.output
+    assert picture(home) == before
+
+
+def test_an_imported_study_is_finished_by_nobody_and_has_no_model_elsewhere(home: Path) -> None:
+    study = optuna.load_study(study_name="one", storage=sqlite_url(Path("studies/one.db")))
+    storage = study._storage
+    storage.set_study_system_attr(study._study_id, FINISH_MARK, ["elsewhere:boot:4026:1:x", 7])
+    note(study, Whereabouts("elsewhere", "/there/final/model", "key"), of="its trials")
+    storage.set_study_system_attr(study._study_id, "cp_search:searched_s", 7.5)
+    assert len(models(study)) == 1
+    assert call("study", "export", "one", "--to", "one.json").exit_code == 0
+    assert call("study", "import", "one.json", "--name", "again").exit_code == 0
+    copy = optuna.load_study(study_name="again", storage=sqlite_url(Path("studies/again.db")))
+    assert (finisher(copy), models(copy)) == (None, [])
+    kept = copy._storage.get_study_system_attrs(copy._study_id)
+    assert kept == {"cp_search:searched_s": 7.5}
 
 
 @pytest.mark.parametrize(

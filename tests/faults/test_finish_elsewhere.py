@@ -1,0 +1,96 @@
+"""Two machines that share a database and no directory: the final model is made on one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.moments import Ended, Moment, begin, cp_search, family, run, wait_for
+from tests.faults.test_killed_finish import project
+from tests.search.postgres import Postgres
+
+pytestmark = pytest.mark.slow
+
+COMMAND = ("run", "space.yaml", "--jobs", "1")
+FINAL = "studies/good/final/final.json"
+
+
+def said_until(process: subprocess.Popen[str], words: str) -> None:
+    """Read stderr up to the words."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            return
+    raise AssertionError(f"it never said {words!r}:\n{''.join(lines)}")
+
+
+def where(ended: Ended) -> list[str]:
+    """What the command says of a model that is not here."""
+    return [line for line in ended.out.splitlines() if line.startswith("The final model was made on")]
+
+
+def test_the_finish_of_machines_without_a_shared_directory_is_made_once_whoever_dies(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.new_database()
+    monkeypatch.setenv("CP_SEARCH_STORAGE", url)
+    one, two = project(tmp_path / "one"), project(tmp_path / "two")
+
+    first = begin(cp_search(*COMMAND), home=one)
+    said_until(first, "Confirming trial 0, seed 1043 | evaluation 1")
+    for process in family(first.pid):
+        process.suspend()
+
+    second = begin(cp_search(*COMMAND), home=two)
+    said_until(second, f"finishes this study on {socket.gethostname()}; waiting for it")
+    second.send_signal(signal.SIGINT)
+    assert wait_for(second).code == 130
+    assert not (two / "studies/good/confirm").exists()
+
+    os.killpg(first.pid, signal.SIGKILL)
+    wait_for(first)
+    made = run(two, *COMMAND)
+    assert made.code == 0, made.err
+    assert (two / FINAL).is_file()
+    assert where(made) == []
+
+    again = run(one, *COMMAND, "--json")
+    assert again.code == 0, again.err
+    assert "Retraining" not in again.err
+    model = str(two / "studies/good/final/model")
+    for document in (json.loads(again.out)["elsewhere"], *status_of(one)["elsewhere"]):
+        assert (document["host"], document["model_dir"]) == (socket.gethostname(), model)
+    assert json.loads(again.out)["final"] is None
+
+
+def status_of(home: Path) -> Any:
+    """`cp-search status --json`."""
+    return json.loads(run(home, "status", "good", "--json").out)
+
+
+def test_a_death_between_the_model_and_the_word_of_it_costs_nothing_where_it_was_made(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CP_SEARCH_STORAGE", postgres.new_database())
+    home = project(tmp_path / "one")
+    died = run(home, *COMMAND, moment=Moment("os.rename", r"final/final\.json$", "worker", after=True))
+    assert died.code == -signal.SIGKILL
+    assert (home / FINAL).is_file()
+    made = (home / FINAL).stat().st_mtime_ns
+    again = run(home, *COMMAND)
+    assert again.code == 0, again.err
+    assert "is retrained already" in again.err
+    assert (home / FINAL).stat().st_mtime_ns == made
+    there = f"{socket.gethostname()}: {home / 'studies/good/final/model'}"
+    assert where(run(project(tmp_path / "two"), *COMMAND)) == [
+        f"The final model was made on {there}; cp-search retrain good makes one here"
+    ]
