@@ -1,6 +1,6 @@
 """What starting a command costs, beside importing the libraries it cannot do without.
 
-    python -m benchmarks.start [--repeats 7]
+    python -m benchmarks.start [--repeats 10]
 
 Processor seconds (user and system) of whole processes, which other work on the machine stretches less than
 the clock; the processes take turns. Looked at is a study of 20 trials.
@@ -29,7 +29,9 @@ PROCESSES = {
     ],
     "cp-search --help": ["-m", "search.cli", "--help"],
     "cp-search --lang zh-TW --help": ["-m", "search.cli", "--lang", "zh-TW", "--help"],
+    "cp-search train --help": ["-m", "search.cli", "train", "--help"],
     "cp-search study list": ["-m", "search.cli", "study", "list"],
+    "cp-search study show STUDY": ["-m", "search.cli", "study", "show", "one"],
     "cp-search status STUDY": ["-m", "search.cli", "status", "one"],
 }
 
@@ -37,7 +39,7 @@ PROCESSES = {
 def main() -> None:
     """Start each process in turn, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)

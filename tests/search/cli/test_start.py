@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -71,6 +72,24 @@ def cpu_seconds(home: Path, *arguments: str) -> float:
     python(home, *arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("command", [["--help"], ["train", "--help"]], ids=" ".join)
+def test_help_costs_less_than_half_a_second(command: list[str], home: Path) -> None:
+    assert any(under(0.5, home, command))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [["status", "one"], ["study", "list"], ["study", "show", "one"]], ids=" ".join
+)
+def test_looking_costs_less_than_a_second_and_a_half(command: list[str], home: Path) -> None:
+    assert any(under(1.5, home, command))
+
+
+def under(limit_s: float, home: Path, command: list[str]) -> Iterator[bool]:
+    """Whether the command took less processor time, up to eight times: one quiet moment is enough."""
+    return (cpu_seconds(home, "-m", "search.cli", *command) < limit_s for _ in range(8))
 
 
 @pytest.mark.slow
