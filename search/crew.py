@@ -14,22 +14,20 @@ from search.engine.child import OUTCOME
 from search.history import INTERRUPTED, NOTE_S, History
 from search.interruption import Stop
 from search.ledger import Ledger
+from search.memory_watch import MemoryWatch
 from search.methods import derived_seed
 from search.ownership import Claim
-from search.seats import GUESSED_BYTES, SPARE_BYTES, Seat
+from search.seats import Seat
 from search.study import StudyHandle
 from search.telling import repeat_index
 from search.verdict import as_outcome
 from search.workplace import Workplace
-from trainer import Outcome, Room, show_size, write_json
+from trainer import Outcome, Room, write_json
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from trainer import Config
-
-#: how often memory is looked at
-_MEMORY_S = 1.0
 
 
 @dataclass
@@ -37,8 +35,8 @@ class Post:
     """A trial that runs. began, heard, looked: on the workplace's clock; before_s: of earlier attempts.
 
     looked: when it was last looked at. noted_s: how long it had lived by its history. mark: of the checkpoint
-    it began from. suspect: it runs on its last tries. overdue: why the supervisor ended it. peak_bytes: host
-    memory it was seen to hold.
+    it began from. suspect: it runs on its last tries. overdue: why the supervisor ended it. held_bytes: host
+    memory, as last seen.
     """
 
     claim: Claim
@@ -54,7 +52,6 @@ class Post:
     mark: int = 0
     suspect: bool = False
     overdue: str | None = None
-    peak_bytes: int = 0
     held_bytes: int = 0
 
     def seconds(self, now: float) -> float:
@@ -80,11 +77,7 @@ class Crew:
         self._engine: Engine = workplace.engine
         self._limits = handle.space.limits
         self._stop = stop
-        self._peak_bytes = 0
-        self._memory_at = float("-inf")
-        self._memory = workplace.host.memory()
-        self._oom_kills = workplace.host.oom_kills()
-        self._said_full = False
+        self._memory = MemoryWatch(workplace.host, clock=workplace.clock, say=workplace.audience.say)
         #: trials of which it was said that they wait for the others
         self._said_waits: set[int] = set()
 
@@ -154,43 +147,23 @@ class Crew:
             raise TypeError(f"the job of trial {post.claim.number} ended with something that is no Outcome")
         return self._explained(found, post)
 
-    def host_has_room(self) -> bool:
-        """May another trial start without pushing the machine over?
+    def has_memory(self) -> bool:
+        """Has another trial room in the machine's memory?"""
+        return self._memory.has_room(self._held())
 
-        The first of all is let in on trust: only trials that ran have shown what they need.
-        """
-        if not self.posts and not self._peak_bytes:
-            return True
-        if self._free_bytes() - self._needed_bytes >= SPARE_BYTES:
-            self._said_full = False
-            return True
-        return False
+    def await_memory(self) -> None:
+        """Say that a trial waits for memory. Raises HostFull: in vain."""
+        self._memory.await_room(self._held())
 
-    def say_full(self) -> None:
-        """Say, once until there is room again, that a trial waits for host memory."""
-        if not self._said_full:
-            self._said_full = True
-            free = f"{show_size(max(0, self._free_bytes()))} are to be had"
-            self._workplace.audience.say(
-                f"Waiting for host memory: a trial needs {show_size(self._needed_bytes)}, {free}, of which "
-                f"{show_size(SPARE_BYTES)} stay free"
-            )
-
-    @property
-    def _needed_bytes(self) -> int:
-        return self._peak_bytes or GUESSED_BYTES
-
-    def _free_bytes(self) -> int:
-        """Host memory that no trial here will come to need; below 0 where they want more than there is."""
-        growing = sum(max(0, self._needed_bytes - post.held_bytes) for post in self.posts)
-        return self._workplace.host.memory().available_bytes - growing
+    def _held(self) -> list[int]:
+        return [post.held_bytes for post in self.posts]
 
     def _seat(self, room: Room | None) -> Seat | None:
         seat = self._workplace.seats.take(room)
-        if seat is None or self.host_has_room():
+        if seat is None or self.has_memory():
             return seat
         self._workplace.seats.give_back(seat)
-        self.say_full()
+        self.await_memory()
         return None
 
     def _config(self, claim: Claim, values: dict[str, Any]) -> Config:
@@ -264,42 +237,9 @@ class Crew:
         if post.overdue == "stalled":
             silent = f"ended after {self._limits.stall_timeout_s:.0f} s without progress"
             return replace(outcome, error=f"{silent} (limits.stall_timeout)", error_kind="stalled")
-        return self._of_memory(outcome, post)
-
-    def _of_memory(self, outcome: Outcome, post: Post) -> Outcome:
-        """SIGKILL comes from the kernel when memory runs out, or from a person; the kernel counts its own.
-
-        Where it does not, how much memory was left tells which it was.
-        """
-        if outcome.error is None or "signal 9" not in outcome.error:
-            return outcome
-        seen = f"it held {show_size(post.held_bytes)}, {show_size(self._memory.available_bytes)} were left"
-        killed = self._was_oom_killed()
-        if killed:
-            told = f"the kernel's OOM killer ended it ({seen})"
-            return replace(outcome, error=told, error_kind="host_memory")
-        short = self._memory.available_bytes < max(SPARE_BYTES, self._memory.total_bytes // 20)
-        if killed is None and short:
-            return replace(outcome, error=f"out of host memory ({seen})", error_kind="host_memory")
-        return replace(outcome, error=f"killed by signal 9 (SIGKILL; {seen})")
-
-    def _was_oom_killed(self) -> bool | None:
-        """Has the kernel ended a process that no trial's death is laid to yet? None: nobody knows."""
-        now = self._workplace.host.oom_kills()
-        if now is None or self._oom_kills is None:
-            return None
-        killed = now > self._oom_kills
-        self._oom_kills += killed
-        return killed
+        return self._memory.explained(outcome, held_bytes=post.held_bytes)
 
     def _look_at_memory(self) -> None:
-        now = self._workplace.clock()
-        if now - self._memory_at < _MEMORY_S:
-            return
-        self._memory_at = now
-        self._memory = self._workplace.host.memory()
-        for post in self.posts:
-            pid = post.talk.running.pid
-            held = None if pid is None else self._workplace.host.resident_bytes(pid)
-            post.held_bytes = held or post.held_bytes
-            self._peak_bytes = max(self._peak_bytes, post.held_bytes)
+        if self._memory.is_due():
+            for post in self.posts:
+                post.held_bytes = self._memory.held_by(post.talk.running.pid) or post.held_bytes

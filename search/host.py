@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import psutil
 
 from search.cgroup import Cgroup
+from trainer import show_size
+
+#: of the processes that hold memory the largest are named, unless they are small
+_MOST_NAMED, _WORTH_NAMING = 3, 2**28
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,26 @@ class Host:
                 available, total = min(available, allowed.left_bytes), min(total, allowed.limit_bytes)
         return Memory(max(0, available), total)
 
-    def resident_bytes(self, pid: int) -> int | None:
-        """What the process holds of memory; None: there is no such process."""
+    def held_bytes(self, pid: int) -> int | None:
+        """What the process holds of memory; None: there is no such process.
+
+        Pages of files, libraries above all, are left out where the system tells them apart: processes share
+        them, and they are given back when memory is needed.
+        """
         try:
-            return int(psutil.Process(pid).memory_info().rss)
+            info = psutil.Process(pid).memory_info()
         except psutil.Error:
             return None
+        return int(info.rss - getattr(info, "shared", 0))
+
+    def others(self) -> str:
+        """Who holds most of the memory beside this process and its children: `firefox 4.10 GiB, java 2 …`."""
+        ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+        names = {one.pid: one.info["name"] for one in psutil.process_iter(["name"]) if one.pid not in ours}
+        held = {pid: self.held_bytes(pid) or 0 for pid in names}
+        largest = sorted(held, key=lambda pid: held[pid], reverse=True)[:_MOST_NAMED]
+        named = (pid for pid in largest if held[pid] >= _WORTH_NAMING)
+        return ", ".join(f"{names[pid]} {show_size(held[pid])}" for pid in named)
 
     def oom_kills(self) -> int | None:
         """How many processes here the kernel's OOM killer has ended so far; None: it is not counted."""

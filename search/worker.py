@@ -72,7 +72,8 @@ def search(handle: StudyHandle, *, workplace: Workplace) -> SearchEnd:
 
     Raises:
         UserError: a trial met what the user can mend; it stays open and the next search retries it.
-        TooManyFailures: `max_failures` trials failed in a row. StorageFault: the storage failed.
+        TooManyFailures: `max_failures` trials failed in a row. StorageFault: the storage failed. HostFull: no
+            memory for a trial, and none of ours that would give some back.
         Interrupted: the first Ctrl-C, while the storage was away. KeyboardInterrupt: the second Ctrl-C.
     """
     say, storage = workplace.audience.say, handle.study._storage
@@ -121,7 +122,7 @@ class Worker:
         """Take trials and run them until there is a reason to end.
 
         Raises:
-            UserError, TooManyFailures: as `search`.
+            UserError, TooManyFailures, HostFull: as `search`.
         """
         with self._ownership:
             reason = self._work()
@@ -159,7 +160,7 @@ class Worker:
         self._looked = self.workplace.clock()
         self._start_pending()
         while self._has_seat():
-            if not self._crew.host_has_room():
+            if not self._crew.has_memory():
                 return self._without_room()
             claim = self._ownership.take(new=self._wants_new)
             if claim is None:
@@ -198,7 +199,7 @@ class Worker:
         self._ledger.read()
         through = self._through()
         if through is None and not (self._crew.posts and self._ledger.is_enough()):
-            self._crew.say_full()
+            self._crew.await_memory()
         return None if self._crew.posts else through
 
     def _through(self) -> Reason | None:

@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from trainer.errors import ConfigError as ConfigError
     from trainer.errors import CpSearchError as CpSearchError
     from trainer.errors import DataError as DataError
+    from trainer.errors import HostFull as HostFull
     from trainer.errors import ModelError as ModelError
     from trainer.errors import Place as Place
     from trainer.errors import Problem as Problem
@@ -219,6 +220,7 @@ HOMES = {
         "ConfigError",
         "CpSearchError",
         "DataError",
+        "HostFull",
         "ModelError",
         "Place",
         "Problem",

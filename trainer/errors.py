@@ -114,5 +114,9 @@ class StorageFault(StudyEnded):
     """The study's storage could not be read or written."""
 
 
+class HostFull(StudyEnded):
+    """The machine's memory was too short for a trial, for longer than was to be waited."""
+
+
 class TooManyFailures(StudyEnded):
     """Too many trials failed in a row to believe the next would not."""

@@ -20,9 +20,10 @@ from search.lines import read_lines
 from search.seats import Seats
 from search.worker import Workplace, search
 from tests.search.fakes import SPACE, Bench, Listener, Scripted, end_by_signal, sleep_on
-from trainer import Config, ConfigError, TooManyFailures
+from trainer import Config, ConfigError, HostFull, TooManyFailures
 
 ONE = SPACE.replace("trials: 4", "trials: 1")
+TWO = SPACE.replace("trials: 4", "trials: 2")
 POINT = "{training.learning_rate: 2.0e-5, model.pooling: cls}"
 GIB = 2**30
 
@@ -71,9 +72,13 @@ class Full(Host):
         self.looks -= 1
         return Memory(self.free_bytes if self.looks > 0 else 64 * GIB, 64 * GIB)
 
-    def resident_bytes(self, pid: int) -> int | None:
+    def held_bytes(self, pid: int) -> int | None:
         """What every process holds here, also one that has just ended."""
         return GIB // 4
+
+    def others(self) -> str:
+        """Who holds the rest."""
+        return "firefox 60.00 GiB"
 
 
 class Queue(InlineEngine):
@@ -231,6 +236,36 @@ def test_the_time_of_a_study_ends_its_wait_for_memory(bench: Bench) -> None:
     end = bench.search(Scripted, text=text, host=host, clock=clock)
     assert (end.reason, end.trials) == ("time", {"complete": 1})
     assert host.looks > 0, "it ended only once there was memory"
+
+
+def test_a_trial_that_would_run_alone_may_have_what_is_otherwise_left_to_others(bench: Bench) -> None:
+    end = bench.search(Scripted, text=TWO, host=Full(GIB // 4))
+    assert end.trials == {"complete": 2}
+    assert [line for line in bench.listener.lines if line.startswith("Waiting")] == []
+
+
+def test_a_search_that_waits_in_vain_for_memory_while_nothing_of_it_runs_ends_and_says_who_has_it(
+    bench: Bench,
+) -> None:
+    clock = Clock()
+    bench.listener = Listener(lambda line: clock.jump("waiting", by=3600.0 * line.startswith("Waiting for")))
+    with pytest.raises(HostFull) as ended:
+        bench.search(Scripted, text=TWO, host=Full(GIB // 8), clock=clock)
+    short = "a trial needs 256 MiB, 128 MiB more than are free; others hold it: firefox 60.00 GiB"
+    assert str(ended.value).startswith(f"no host memory for a trial in 30 min: {short}. Close other programs")
+    assert f"Waiting for host memory, up to 30 min: {short}" in bench.listener.lines
+    assert [trial.state for trial in bench.open(TWO).trials()] == [TrialState.COMPLETE]
+    assert bench.search(Scripted, text=TWO).trials == {"complete": 2}
+
+
+def test_a_killed_trial_that_waits_in_vain_for_memory_stays_open(bench: Bench) -> None:
+    clock = Clock()
+    bench.listener = Listener(lambda line: clock.jump("waiting", by=3600.0 * line.startswith("Waiting for")))
+    with pytest.raises(HostFull):
+        bench.search(partial(Scripted, kill_after=1), text=ONE, host=Full(GIB // 8), clock=clock)
+    assert [trial.state for trial in bench.open(ONE).trials()] == [TrialState.RUNNING]
+    assert bench.search(Scripted, text=ONE).trials == {"complete": 1}
+    assert bench.listener.started == [(0, False), (0, True)]
 
 
 def test_a_trial_that_was_killed_waits_for_memory_before_it_goes_on(bench: Bench) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from search.cgroup import Cgroup
 from search.host import Host, Memory
 from search.room import Planned, SpaceRoom
 from search.seats import Seats, Wish, arrange
-from trainer import CardSpec, Room, write_text
+from tests.conftest import environment
+from trainer import CardSpec, Room, show_size, write_text
 
 GIB = 2**30
 
@@ -193,5 +196,22 @@ def test_a_container_without_limits_has_what_the_machine_has(tmp_path: Path) -> 
 
 
 def test_what_a_process_holds_is_known_while_it_lives() -> None:
-    assert (Host().resident_bytes(psutil.Process().pid) or 0) > 10 * 2**20
-    assert Host().resident_bytes(2**22 + 1) is None
+    assert (Host().held_bytes(psutil.Process().pid) or 0) > 10 * 2**20
+    assert Host().held_bytes(2**22 + 1) is None
+
+
+@pytest.mark.slow
+def test_who_holds_most_of_the_memory_is_named_but_not_this_process_and_its_children() -> None:
+    code = "import sys; much = b'x' * (600 * 2**20); print('held', flush=True); sys.stdin.read()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        size = show_size(Host().held_bytes(child.pid) or 0)
+        assert size not in Host().others()
+        look = "from search.host import Host; print(Host().others())"
+        other = subprocess.run(
+            [sys.executable, "-c", look], env=environment(), capture_output=True, text=True, check=True
+        )
+        assert size in other.stdout
+        child.communicate()
