@@ -11,12 +11,11 @@ import psutil
 
 from search.doctor.finding import Finding
 from search.host import Host
+from search.seats import GUESSED_BYTES, SPARE_BYTES
 
 GIB = 2**30
 #: less than this share of a card free means that something else uses it
 _FREE_SHARE = 0.8
-#: a judgement: room for torch and transformers, once, and for the training state of a small encoder
-LEAST_HOST_GIB = 2.0
 _QUERY = ("--query-gpu=name,driver_version,memory.total,memory.free", "--format=csv,noheader,nounits")
 _PATIENCE_S = 10
 
@@ -119,8 +118,8 @@ def free_memory(gpu: Gpu) -> Finding:
 def host(available_bytes: int, *, cores: int) -> Finding:
     """Memory and cores of the machine."""
     found = f"{available_bytes / GIB:.1f} GiB of memory available, {cores} cores"
-    if available_bytes >= LEAST_HOST_GIB * GIB:
+    least_bytes = SPARE_BYTES + GUESSED_BYTES  # what a search needs to seat one trial
+    if available_bytes >= least_bytes:
         return Finding("Host", "ok", found)
-    return Finding(
-        "Host", "fault", found, f"close other programs: a trial needs about {LEAST_HOST_GIB:.0f} GiB"
-    )
+    remedy = f"close other programs: a trial needs about {least_bytes / GIB:.1f} GiB"
+    return Finding("Host", "fault", found, remedy)

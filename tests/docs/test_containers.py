@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_the_dashboard_stands_behind_our_gate_and_its_command_is_one_of_ours() -
         check=False,
     )
     assert shown.returncode == 0, shown.stderr
+
+
+def test_one_worker_has_all_cards_for_two_would_share_one() -> None:
+    worker = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["worker"]
+    (devices,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert devices["count"] == "all"
+    assert "--jobs" not in worker["command"]  # auto: a trial on each card
+
+
+def test_the_compose_file_says_which_files_its_own_space_reads() -> None:
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    head = text.split("\nname:")[0]
+    default = re.search(r"\$\{SPACE:-(\S+?)\}", text)
+    assert default is not None
+    named = yaml.safe_load((ROOT / default[1]).read_text(encoding="utf-8"))["set"]
+    for word in (default[1], *(value for key, value in named.items() if key.startswith("data."))):
+        assert word in head
 
 
 def test_everything_the_dockerfile_copies_exists() -> None:

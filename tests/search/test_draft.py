@@ -48,6 +48,15 @@ def test_a_draft_loads_and_searches_what_it_says(tmp_path: Path) -> None:
     assert space.base_config().config.data.train_path == str(asked.train)
 
 
+def test_a_draft_shows_how_to_confirm_and_loads_with_it(tmp_path: Path) -> None:
+    asked = request(tmp_path, [0, 1] * 50)
+    draft = draft_space(asked)
+    asked.path.write_text(draft.text.replace("# confirm:", "confirm:"), encoding="utf-8")
+    confirm = load_space(str(asked.path)).finish.confirm
+    assert confirm is not None
+    assert (confirm.top_k, confirm.seeds) == (3, 3)
+
+
 @pytest.mark.parametrize(("labels", "weighted"), [([0, 1] * 50, False), ([0] * 90 + [1] * 10, True)])
 def test_class_weights_are_searched_only_where_a_class_is_rare(
     labels: list[int], weighted: bool, tmp_path: Path

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.doctor.hardware import Driver, Gpu, Torch, ask_driver, card, free_memory, host, parse_gpus
+from search.seats import GUESSED_BYTES, SPARE_BYTES
 
 RTX = Gpu("NVIDIA GeForce RTX 3050 Laptop GPU", "551.23", 4096, 3900)
 CPU_BUILD = Torch("2.13.0+cpu", None, 0)
@@ -77,3 +78,11 @@ def test_memory_that_others_hold_is_noted(free_mib: int, state: str) -> None:
 @pytest.mark.parametrize(("available_gib", "state"), [(8, "ok"), (1, "fault")])
 def test_too_little_host_memory_is_a_fault(available_gib: int, state: str) -> None:
     assert host(available_gib * 2**30, cores=2).state == state
+
+
+def test_enough_host_memory_is_what_a_trial_needs_to_be_seated() -> None:
+    enough = SPARE_BYTES + GUESSED_BYTES
+    assert host(enough, cores=2).state == "ok"
+    short = host(enough - 1, cores=2)
+    assert short.state == "fault"
+    assert "1.5 GiB" in str(short.remedy)
