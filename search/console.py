@@ -12,8 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from search.language import translated
-from search.study import METRIC
-from search.values import values_line
+from search.values import metrics_line, values_line
 
 if TYPE_CHECKING:
     from search.verdict import Verdict
@@ -50,8 +49,8 @@ class ConsoleAudience:
 
     def trial_started(self, number: int, *, values: Mapping[str, Any], resumed: bool) -> None:
         """What the trial tries."""
-        verb = "goes on" if resumed else "starts"
-        self.say(f"Trial {number} {verb}: {values_line(values)}")
+        tried = values_line(values)
+        self.say(f"Trial {number} goes on: {tried}" if resumed else f"Trial {number} starts: {tried}")
         self._hide(None)
         self._bar.update(self._task(number), completed=0, total=None, description=f"Trial {number}")
 
@@ -62,7 +61,7 @@ class ConsoleAudience:
 
     def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
         """One line for an evaluation; a run that reports says none itself."""
-        self.say(evaluation_line(number, step=step, metrics=metrics))
+        self.say(f"Trial {number} | {metrics_line(step, metrics)}")
 
     def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
         """One line for a trial: number, state, value, best so far, cause."""
@@ -105,23 +104,16 @@ def _translated(line: Text) -> Text:
     return shown
 
 
-def evaluation_line(number: int, *, step: int, metrics: Mapping[str, float]) -> str:
-    """`Trial 7 | evaluation 2 | eval_f1_macro 0.8123 | eval_loss 0.4711 | train_loss 0.4521`."""
-    shown = [METRIC, "eval_accuracy", "eval_loss", "train_loss"]
-    values = " | ".join(f"{name} {metrics[name]:.4f}" for name in shown if name in metrics)
-    return f"Trial {number} | evaluation {step} | {values}"
-
-
 def ending_line(number: int, *, verdict: Verdict, best: FrozenTrial | None) -> Text:
-    """`Trial 7 PRUNED: oom. Best so far: 0.8423 (trial 3)`; the state coloured."""
+    """`Trial 7 PRUNED (oom). Best so far: 0.8423 (trial 3)`; the state coloured."""
     state = verdict.state.name
     value = f" {verdict.value:.4f}" if verdict.value is not None else ""
     # A trial that was pruned by its pruner is said to be PRUNED, once.
     causes = [part for part in (verdict.cause, verdict.error) if part and part != state.lower()]
-    came = f"{state}{value}" + (f" ({': '.join(causes)})" if causes else "")
-    line = Text(f"Trial {number} {came}")
+    ending = f"{state}{value}" + (f" ({': '.join(causes)})" if causes else "")
+    line = f"Trial {number} {ending}"
     if best is not None and best.value is not None:
-        line = Text(f"Trial {number} {came}. Best so far: {best.value:.4f} (trial {best.number})")
-    start = len(f"Trial {number} ")
-    line.stylize(_STYLES.get(state, ""), start, start + len(state))
-    return line
+        line = f"Trial {number} {ending}. Best so far: {best.value:.4f} (trial {best.number})"
+    shown = Text(line)
+    shown.highlight_words([state], style=_STYLES.get(state, ""))
+    return shown

@@ -93,9 +93,11 @@ class History:
 
     def going_on(self, cause: str, *, retries: int) -> str:
         """For a person: that the trial is tried again, and how often that was in vain."""
-        how = "it goes on from its checkpoint" if self.mark() else "it starts again"
         deaths = self.deaths()
-        return f"{cause}; {how}" + (f" (retry {deaths} of {retries})" if deaths else "")
+        count = f" (retry {deaths} of {retries})" if deaths else ""
+        if self.mark():
+            return f"{cause}; it goes on from its checkpoint{count}"
+        return f"{cause}; it starts again{count}"
 
     def is_further(self, mark: int) -> bool:
         """Is there a newer checkpoint than the one with that mark?"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from search.values import metrics_line
 from trainer import Observer
 
 
@@ -28,11 +29,5 @@ class Named:
 
     def report(self, step: int, metrics: Mapping[str, float]) -> bool:
         """One line for an evaluation; nobody prunes here."""
-        self.say(evaluation_line(step, metrics))
+        self.say(metrics_line(step, metrics))
         return False
-
-
-def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:
-    """`evaluation 2 | eval_f1_macro 0.7156 | eval_loss 0.5714`."""
-    shown = (f"{name} {metrics[name]:.4f}" for name in ("eval_f1_macro", "eval_loss") if name in metrics)
-    return f"evaluation {step} | {' | '.join(shown)}"

@@ -25,7 +25,6 @@ VAGUE = {"{}: {}", "{}: {} is {}, {} is {}"}
 
 #: lines of names that are the same in every language: metrics, keys; what follows is said by itself
 MEASURES = {
-    "{} | {}",
     "Trial {} | {}; {}{}",
     "optimization.memory_efficient_attention {}",
     "eval_loss {} | eval_f1_macro {}",
