@@ -4,7 +4,8 @@
 
 Runs the search on a pseudo-terminal (some minutes) and draws what stands there at its end; photographs the
 page that `cp-search report quickstart` writes in a headless Chromium, in its light scheme. A DIR that holds
-the transcript and the study of an earlier call is drawn from without another run.
+the transcript and the study of an earlier call is drawn from without another run. Needs Chromium, and
+for Chinese a font that has it (Debian: chromium, fonts-noto-cjk).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 DOCUMENTS = [
     *("README.md", "README.zh-TW.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions/README.md"),
     *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+    *sorted(f"docs/decisions/{page.name}" for page in (ROOT / "docs/decisions").glob("0*.md")),
 ]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 PATH = re.compile(r"(?<![\w/.-])(?:configs|spaces|docs|tests|trainer|search|benchmarks)/[\w./-]*\w")
@@ -94,6 +95,16 @@ def test_both_readmes_open_with_the_two_commands() -> None:
         opening = text_of(document)[:300]
         assert "make quickstart" in opening
         assert "make test" in opening
+
+
+@pytest.mark.parametrize(
+    ("document", "suffix", "word"), [("README.md", "", "Trial 0"), ("README.zh-TW.md", ".zh-TW", "試驗")]
+)
+def test_each_readme_shows_pictures_in_its_language(document: str, suffix: str, word: str) -> None:
+    shown = [link for link in LINK.findall(text_of(document)) if link.startswith("docs/pictures/")]
+    assert shown == [f"docs/pictures/terminal{suffix}.svg", f"docs/pictures/report{suffix}.png"]
+    picture = (ROOT / shown[0]).read_text(encoding="utf-8").replace("&#160;", " ")
+    assert word in picture
 
 
 def test_every_decision_record_is_in_the_index() -> None:
