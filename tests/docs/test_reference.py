@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from search.reference import reference as space_reference
 from search.space import load_space
 from search.space_file import Budget, CardChoice, Component, Confirm, Finish, Limits, SpaceFile
 from tests.conftest import ROOT
-from trainer import Section
+from trainer import ALIASES, Config, Section
 from trainer.config.reference import reference
 from trainer.config.schema import key_paths
 
@@ -47,3 +48,16 @@ def test_the_example_of_the_space_page_loads(tmp_path: Path) -> None:
     space = load_space(str(path))
     assert space.budget.patience == 10
     assert set(space.enqueue[0]) < set(space.search)
+
+
+KEY = re.compile(rf"(?<![\w/.-])(?:{'|'.join(Config.model_fields)})\.[a-z]\w+(?![\w(/])")
+#: not keys: files and attributes that are called so, and a slip of the finger that a page shows
+ALIKE = {"model.onnx", "model.safetensors", "model.config", "training.learning_rat"}
+PAGES = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_key_that_a_page_names_exists(page: Path) -> None:
+    named = set(KEY.findall(page.read_text(encoding="utf-8"))) - ALIKE
+    files = {name for name in named if name.endswith((".py", ".md"))}
+    assert sorted(named - files - set(key_paths()) - set(ALIASES)) == []
