@@ -10,7 +10,9 @@ import optuna
 from optuna.study import Study
 
 from search.board.sources import is_sqlite
+from search.importing import is_half_imported, may_be_replaced
 from search.origin import ORIGIN, read_origin
+from search.renaming import require_whole
 from search.storage import masked, open_existing, quiet_optuna, sqlite_path, sqlite_url, storage_errors
 from trainer import UserError, closest
 
@@ -60,12 +62,25 @@ class Catalog:
             if is_sqlite(path):
                 yield from _entries(sqlite_url(path), home=self.studies_dir)
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str, *, whole: bool = True) -> Entry:
         """The study called `name`; without a storage also by its file, its directory or a URL.
 
+        whole: one that was imported only half is refused.
+
         Raises:
-            UserError: there is none, or the storage holds several and the name says not which.
+            UserError: there is none, the storage holds several and the name says not which, or an import or
+                a renaming of it was cut off.
         """
+        require_whole(name, self.studies_dir)
+        entry = self._found(name)
+        if whole and is_half_imported(entry.study):
+            raise UserError(
+                f"the import of study {entry.name} was cut off; type the same cp-search study import again, "
+                f"or cp-search study delete {entry.name}"
+            )
+        return entry
+
+    def _found(self, name: str) -> Entry:
         url, home = self._located(name)
         found = list(_entries(url, home=home))
         for entry in found:
@@ -83,6 +98,15 @@ class Catalog:
         if path is not None and not path.exists():
             return False
         return any(entry.name == name for entry in _entries(storage_url, home=self.studies_dir))
+
+    def may_import(self, name: str, storage_url: str) -> bool:
+        """Is the name free in that storage, or has an import that was cut off taken it?"""
+        if not self.is_taken(name, storage_url):
+            return True
+        if (self.studies_dir / name).exists():
+            return False
+        entries = _entries(storage_url, home=self.studies_dir)
+        return any(entry.name == name and may_be_replaced(entry.study) for entry in entries)
 
     def url_for(self, name: str) -> str:
         """Where a new study of that name belongs."""

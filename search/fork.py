@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
+from operator import or_
+
+from optuna.trial import TrialState
 
 from search.carry import Carried, carry_over
 from search.catalog import Catalog, Entry
 from search.change import changes
 from search.space import Space
-from search.study import ATTRIBUTE
+from search.study import ATTRIBUTE, CARRIED
 from trainer import UserError
 
 
@@ -59,13 +62,23 @@ def fork(space: Space, *, name: str | None, catalog: Catalog) -> Descent:
         fork_name = f"{space.name}-{number}"
         if not catalog.is_taken(fork_name, catalog.url_for(fork_name)):
             return Descent(replace(space, name=fork_name), entry)
-        if _is_of(fork_name, space, catalog):
+        if _is_of(fork_name, space, catalog, source=space.name):
             return Descent(replace(space, name=fork_name), entry)
     raise AssertionError("numbers do not end")
 
 
-def _is_of(name: str, space: Space, catalog: Catalog) -> bool:
-    return any(entry.name == name and _goes_on(entry, space) for entry in catalog.entries())
+def _is_of(name: str, space: Space, catalog: Catalog, *, source: str) -> bool:
+    """Is it the fork of this space, or one whose making was cut off?"""
+    found = [entry for entry in catalog.entries() if entry.name == name]
+    return any(_goes_on(entry, space) or _was_cut_off(entry, source) for entry in found)
+
+
+def _was_cut_off(entry: Entry, source: str) -> bool:
+    """It says not yet what it was made from, and holds nothing but what was carried over."""
+    trials = entry.study.get_trials(deepcopy=False)
+    carried = (str(trial.user_attrs.get(CARRIED, "")).startswith(f"{source} trial ") for trial in trials)
+    waiting = (trial.state == TrialState.WAITING for trial in trials)
+    return ATTRIBUTE not in entry.study.user_attrs and all(map(or_, carried, waiting))
 
 
 def _goes_on(entry: Entry, space: Space) -> bool:

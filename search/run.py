@@ -30,6 +30,7 @@ from search.origin import read_origin, write_origin
 from search.patience import heeding
 from search.placing import Placing, open_engine, seats_on
 from search.preflight import preflight, require_arithmetic
+from search.renaming import require_whole
 from search.report import StudyReport, summarise
 from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
 from search.seats import Wish, arrange
@@ -83,6 +84,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         UserError: exit 2, nothing was changed. StudyEnded: exit 3.
     """
     started = time.monotonic()
+    require_whole(options.name or space.name, options.studies_dir)
     descent = _descent(_with_options(space, options), options)
     space = descent.space
     directory = options.studies_dir / space.name
@@ -137,6 +139,7 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
         UserError: there is no such study here, no trial of it completed, or no such trial or template.
     """
     started = time.monotonic()
+    require_whole(name, options.studies_dir)
     directory = options.studies_dir / name
     origin = read_origin(directory)
     space = origin.load_space()

@@ -15,6 +15,7 @@ from search.best import best_of
 from search.catalog import Entry
 from search.finish.finished import Finished, read_finished
 from search.finish.whereabouts import Whereabouts, models
+from search.importing import is_half_imported
 from search.language import translated
 from search.values import values_line
 
@@ -26,7 +27,7 @@ class StudyStatus:
     trials: state (lower case) -> how many. best, running: {number, value, params}; of a running trial
     the value is its last report. causes: why trials are not complete -> how many. last_activity: ISO 8601,
     local time. final: the finished model; None before there is one. elsewhere: models that machines without
-    this directory have noted in the storage.
+    this directory have noted in the storage. half_imported: its import is under way, or was cut off.
     """
 
     name: str
@@ -38,6 +39,7 @@ class StudyStatus:
     last_activity: str | None
     final: Finished | None = None
     elsewhere: list[Whereabouts] = field(default_factory=list)
+    half_imported: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The document of `status --json`."""
@@ -52,6 +54,8 @@ class StudyStatus:
         """The same in one line, in the person's language."""
         best = f"best {self.best['value']:.4f} (trial {self.best['number']})" if self.best else "no best yet"
         counts = _counts(self.trials) or translated("no trials yet")
+        if self.half_imported:
+            counts = f"{translated('half imported')}; {counts}"
         return f"{self.name}: {counts}; {translated(best)}; {self.storage}"
 
     def _rows(self) -> list[tuple[str, str]]:
@@ -85,6 +89,7 @@ def status_of(entry: Entry) -> StudyStatus:
         last_activity=_last_activity(trials),
         final=final,
         elsewhere=[] if final else models(entry.study),
+        half_imported=is_half_imported(entry.study),
     )
 
 

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.best import best_of
 from search.change import changes
+from search.importing import is_half_imported
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
 from search.storage import (
@@ -232,7 +233,9 @@ def _check_definition(study: Study, space: Space, *, storage_url: str) -> list[s
         ConfigError: it was made from another, or by another program.
     """
     stored = study.user_attrs.get(ATTRIBUTE)
-    if stored is None:
+    if is_half_imported(study):
+        difference = "its import was cut off: type the same cp-search study import again first"
+    elif stored is None:
         if all(_is_furniture(trial) for trial in study.get_trials(deepcopy=False)):
             return []
         difference = "it was not made by cp-search"

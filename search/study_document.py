@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.finish.turn import FINISH_MARK
 from search.finish.whereabouts import MODELS
+from search.importing import IMPORTING, clear, mark
 from trainer import UserError
 
 FORMAT = "cp-search study 1"
-#: system attributes that are true of a study where it was, and of no copy of it: who finishes it, its models
-_OF_ITS_STORAGE = (FINISH_MARK, MODELS)
+#: system attributes that are true of a study where it was, and of no copy of it: who finishes it, ...
+_OF_ITS_STORAGE = (FINISH_MARK, MODELS, IMPORTING)
 
 
 def to_document(study: Study) -> dict[str, Any]:
@@ -55,11 +56,15 @@ def read_document(path: Path) -> dict[str, Any]:
 def restore(document: Mapping[str, Any], *, storage: BaseStorage, name: str) -> Study:
     """Make the study `name` in `storage` as `document` has it; numbers and states are the same.
 
+    One of this name that an import left when it was cut off is made anew.
+
     Raises:
         UserError: a trial of the document cannot be read; nothing was made.
     """
     trials = _trials(document)
+    clear(storage, name)
     study = optuna.create_study(study_name=name, storage=storage, direction=document["direction"])
+    mark(study, importing=True)
     for key, value in _back(document["system_attrs"]).items():
         if key in _OF_ITS_STORAGE:
             continue
@@ -68,6 +73,7 @@ def restore(document: Mapping[str, Any], *, storage: BaseStorage, name: str) -> 
     # Last: a study without them is known to be half made.
     for key, value in _back(document["user_attrs"]).items():
         study.set_user_attr(key, value)
+    mark(study, importing=False)
     return study
 
 

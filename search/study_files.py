@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from search.catalog import Catalog, Entry
@@ -19,13 +15,10 @@ from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import finisher
 from search.heart import mark_of
-from search.origin import ORIGIN
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
-from search.storage import sqlite_url, storage_errors
-from trainer import UserError, show_size, write_json
-
-#: files below a study's directory that name paths in it
-_REMEMBERING = ("outcome.json", "retrained.json")
+from search.renaming import Renaming, pending, place_of, require_whole
+from search.storage import storage_errors
+from trainer import UserError, show_size
 
 
 def rename(entry: Entry, *, to: str, catalog: Catalog) -> list[str]:
@@ -37,27 +30,30 @@ def rename(entry: Entry, *, to: str, catalog: Catalog) -> list[str]:
         UserError: a worker is at it, the name is taken, or the storage cannot rename.
     """
     require_idle(entry)
-    moves = _moves(entry, to, catalog)
     if make_url(entry.storage_url).get_backend_name() == "grpc":
         raise UserError(
             "gRPC cannot rename a study; do it where the database is, with --storage of its own URL"
         )
-    target = catalog.url_for(to) if entry.file is None or not moves else entry.storage_url
-    if any(new.exists() for _, new in moves) or (entry.file is None and catalog.is_taken(to, target)):
+    file = str(entry.file) if entry.file is not None and entry.is_alone else None
+    home = entry.directory.parent
+    other = pending(home)
+    if other is not None:
+        require_whole(other.to, home)
+    renaming = Renaming(entry.name, to, home, entry.storage_url, file)
+    taken = any(new.exists() for _, new in renaming.moves)
+    target = catalog.url_for(to) if entry.file is None or not renaming.moves else entry.storage_url
+    if taken or (entry.file is None and catalog.is_taken(to, target)):
         raise UserError(f"there is a study {to} already, or files of one; choose another name")
-    with storage_errors(entry.storage_url):
-        storage = RDBStorage(entry.storage_url, skip_compatibility_check=True, skip_table_creation=True)
-        with storage.engine.begin() as connection:
-            connection.execute(
-                text("UPDATE studies SET study_name = :new WHERE study_name = :old"),
-                {"new": to, "old": entry.name},
-            )
-        storage.engine.dispose()
-    for old, new in moves:
-        old.rename(new)
-    if entry.directory.with_name(to).is_dir():
-        _follow(entry.directory.with_name(to), entry, to=to)
-    return [f"{entry.name} is now {to}", *(f"moved {old} to {new}" for old, new in moves)]
+    return renaming.carry_out()
+
+
+def go_on_renaming(study: str, *, to: str, catalog: Catalog) -> list[str] | None:
+    """Do the rest of a renaming that was cut off, if it is this one; None: it is not."""
+    home, name = place_of(study, catalog.studies_dir)
+    found = pending(home, storage_url=catalog.storage_url)
+    if found is None or (found.old, found.to) != (name, to):
+        return None
+    return found.carry_out()
 
 
 def what_goes(entry: Entry) -> list[str]:
@@ -74,16 +70,41 @@ def what_goes(entry: Entry) -> list[str]:
 
 
 def delete(entry: Entry) -> None:
-    """Take away what `what_goes` says. Raises UserError: a worker is at it."""
+    """Take away what `what_goes` says.
+
+    First the directory goes out of the way as a whole: a half of it is never taken for the study's.
+
+    Raises:
+        UserError: a worker is at it.
+    """
     require_idle(entry)
     alone, file = entry.is_alone, entry.file
-    with storage_errors(entry.storage_url):
-        if not (file and alone):
-            entry.study._storage.delete_study(entry.study._study_id)
+    doomed = _doomed(entry.directory)
     if entry.directory.is_dir():
-        shutil.rmtree(entry.directory)
+        if doomed.is_dir():
+            shutil.rmtree(doomed)
+        entry.directory.rename(doomed)
     if file is not None and alone:
         file.unlink()
+    else:
+        with storage_errors(entry.storage_url):
+            entry.study._storage.delete_study(entry.study._study_id)
+    if doomed.is_dir():
+        shutil.rmtree(doomed)
+
+
+def delete_rest(study: str, *, catalog: Catalog) -> bool:
+    """Take away what a deletion that was cut off has left of a study that is gone; False: nothing."""
+    home, name = place_of(study, catalog.studies_dir)
+    doomed = _doomed(home / name)
+    if not doomed.is_dir():
+        return False
+    shutil.rmtree(doomed)
+    return True
+
+
+def _doomed(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.deleting")
 
 
 def require_idle(entry: Entry) -> None:
@@ -123,43 +144,6 @@ def _locks(directory: Path) -> Iterator[Path]:
         *directory.glob(f"**/{CHILD_LOCK}"),  # of trials, and of the finish's parts
     ]
     yield from (lock for lock in found if lock.exists())
-
-
-def _moves(entry: Entry, to: str, catalog: Catalog) -> list[tuple[Path, Path]]:
-    moves = []
-    if entry.file is not None and entry.is_alone:
-        moves.append((entry.file, entry.file.with_name(f"{to}.db")))
-    if entry.directory.is_dir():
-        moves.append((entry.directory, entry.directory.with_name(to)))
-    return moves
-
-
-def _follow(directory: Path, entry: Entry, *, to: str) -> None:
-    """Say the new paths where the old ones are remembered: what was finished stays finished."""
-    replaced = {
-        str(entry.directory): str(directory),
-        str(entry.directory.resolve()): str(directory.resolve()),
-    }
-    for path in directory.rglob("*.json"):
-        if path.name in _REMEMBERING:
-            write_json(path, _renamed(json.loads(path.read_text(encoding="utf-8")), replaced))
-    origin = directory / ORIGIN
-    if origin.is_file():
-        found = json.loads(origin.read_text(encoding="utf-8")) | {"name": to}
-        if entry.file is not None and not entry.file.exists():
-            found["storage"] = sqlite_url(entry.file.resolve().with_name(f"{to}.db"))
-        write_json(origin, found)
-
-
-def _renamed(value: Any, replaced: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _renamed(item, replaced) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_renamed(item, replaced) for item in value]
-    for old, new in replaced.items():
-        if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
-            return new + value[len(old) :]
-    return value
 
 
 def _size(directory: Path) -> int:

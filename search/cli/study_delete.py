@@ -31,10 +31,17 @@ def study_delete(flags: StudyDeleteFlags) -> None:
     Says what would go and asks; nothing can be had back.
     """
     from search.catalog import Catalog
-    from search.study_files import delete, require_idle, what_goes
+    from search.study_files import delete, delete_rest, require_idle, what_goes
     from trainer import UserError
 
-    entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
+    catalog = Catalog(flags.studies_dir, flags.storage)
+    try:
+        entry = catalog.find(flags.study, whole=False)
+    except UserError:
+        if not delete_rest(flags.study, catalog=catalog):
+            raise
+        _deleted(flags, [f"what a deletion that was cut off left of {flags.study}"])
+        return
     require_idle(entry)
     goes = what_goes(entry)
     for line in goes:
@@ -44,6 +51,10 @@ def study_delete(flags: StudyDeleteFlags) -> None:
             raise UserError("nobody here to ask; add --yes to delete it")
         typer.confirm("Delete it for good?", abort=True, err=True)
     delete(entry)
+    _deleted(flags, goes)
+
+
+def _deleted(flags: StudyDeleteFlags, goes: list[str]) -> None:
     if flags.json:
         print_json({"deleted": goes})
     else:

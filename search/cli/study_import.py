@@ -42,7 +42,7 @@ def study_import(flags: StudyImportFlags) -> None:
     name = require_file_name(flags.name or str(document["name"]))
     catalog = Catalog(flags.studies_dir, flags.storage)
     url = catalog.url_for(name)
-    if catalog.is_taken(name, url):
+    if not catalog.may_import(name, url):
         raise UserError(f"there is a study {name} already, or files of one; choose another --name")
     with storage_errors(url):
         study = restore(document, storage=open_storage(url), name=name)

@@ -31,11 +31,13 @@ def study_rename(flags: StudyRenameFlags) -> None:
     """
     from search.catalog import Catalog
     from search.space_file import require_file_name
-    from search.study_files import rename
+    from search.study_files import go_on_renaming, rename
 
     require_file_name(flags.to)
     catalog = Catalog(flags.studies_dir, flags.storage)
-    done = rename(catalog.find(flags.study), to=flags.to, catalog=catalog)
+    done = go_on_renaming(flags.study, to=flags.to, catalog=catalog)
+    if done is None:
+        done = rename(catalog.find(flags.study), to=flags.to, catalog=catalog)
     if flags.json:
         print_json({"name": flags.to, "done": done})
     else:

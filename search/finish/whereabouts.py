@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
 
 #: system attribute of a study: {"of": what was to be finished, "models": [a `Whereabouts` each]}
@@ -51,6 +52,22 @@ def note(study: Study, made: Whereabouts, *, of: str) -> None:
     if found != _models(study, of=of):
         document: dict[str, Any] = {"of": of, "models": [asdict(one) for one in found]}
         study._storage.set_study_system_attr(study._study_id, MODELS, document)
+
+
+def follow(storage: BaseStorage, name: str, *, old: Path, new: Path) -> None:
+    """The directory `old` of the study `name` is `new` now: models of this host in it are there."""
+    study_id = storage.get_study_id_from_name(name)
+    found: dict[str, Any] = storage.get_study_system_attrs(study_id).get(MODELS) or {}
+    moved = [_followed(one, old=old, new=new) for one in found.get("models", [])]
+    if moved != found.get("models", []):
+        storage.set_study_system_attr(study_id, MODELS, {**found, "models": moved})
+
+
+def _followed(one: dict[str, str], *, old: Path, new: Path) -> dict[str, str]:
+    model = Path(one["model_dir"])
+    if one["host"] != socket.gethostname() or not model.is_relative_to(old):
+        return one
+    return {**one, "model_dir": str(new / model.relative_to(old))}
 
 
 def models(study: Study, *, of: str | None = None) -> list[Whereabouts]:

@@ -19,6 +19,7 @@ from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import FINISH_MARK, finisher
 from search.finish.whereabouts import Whereabouts, models, note
+from search.importing import IMPORTING
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
 from tests.conftest import picture
@@ -183,7 +184,7 @@ def test_an_imported_study_is_finished_by_nobody_and_has_no_model_elsewhere(home
     copy = optuna.load_study(study_name="again", storage=sqlite_url(Path("studies/again.db")))
     assert (finisher(copy), models(copy)) == (None, [])
     kept = copy._storage.get_study_system_attrs(copy._study_id)
-    assert kept == {"cp_search:searched_s": 7.5}
+    assert kept == {"cp_search:searched_s": 7.5, IMPORTING: False}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""A renaming under way: in the storage, the study's file, its directory, and where that remembers its path.
+
+What is to be done is written down first, beside the directory, and that goes when all is done: cut off
+anywhere, the same steps are taken again. Until then nobody works on the study under either name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import RDBStorage
+from sqlalchemy import text
+
+from search.finish.whereabouts import follow
+from search.origin import ORIGIN
+from search.storage import open_existing, sqlite_url, storage_errors, without_password
+from trainer import UserError, write_json
+
+#: beside the directory of the study: the renaming that is under way there
+PENDING = ".renaming.json"
+#: files below a study's directory that name paths in it
+_REMEMBERING = ("outcome.json", "retrained.json")
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """old, to: names of the study. home: parent of its directory.
+
+    file: the one that holds this study only, and is named after it; None: there is none.
+    """
+
+    old: str
+    to: str
+    home: Path
+    storage_url: str = field(repr=False)
+    file: str | None = None
+
+    @property
+    def moves(self) -> list[tuple[Path, Path]]:
+        """What lies here and is to be moved, and where to."""
+        both = [(self.home / self.old, self.home / self.to)]
+        if self.file is not None:
+            both.insert(0, (Path(self.file), self._new_file(self.file)))
+        return [(old, new) for old, new in both if old.exists()]
+
+    def carry_out(self) -> list[str]:
+        """Do what is left to be done; it in lines."""
+        moves = self.moves
+        if moves:  # else it is one transaction
+            record = asdict(self) | {"home": None, "storage_url": without_password(self.storage_url)}
+            write_json(self.home / PENDING, record)
+        if self.file is None or Path(self.file).exists():
+            self._in_storage()
+        for old, new in moves:
+            old.rename(new)
+        self._follow(self.home / self.to)
+        (self.home / PENDING).unlink(missing_ok=True)
+        return [f"{self.old} is now {self.to}", *(f"moved {old} to {new}" for old, new in moves)]
+
+    def _new_file(self, file: str) -> Path:
+        return Path(file).with_name(f"{self.to}.db")
+
+    def _in_storage(self) -> None:
+        with storage_errors(self.storage_url):
+            storage = RDBStorage(self.storage_url, skip_compatibility_check=True, skip_table_creation=True)
+            with storage.engine.begin() as connection:
+                connection.execute(
+                    text("UPDATE studies SET study_name = :new WHERE study_name = :old"),
+                    {"new": self.to, "old": self.old},
+                )
+            storage.engine.dispose()
+
+    def _follow(self, directory: Path) -> None:
+        """Say the new paths where the old ones are remembered: what was finished stays finished."""
+        if not directory.is_dir():
+            return
+        before = self.home / self.old
+        there, here = before.resolve(), directory.resolve()
+        replaced = {str(before): str(directory), str(there): str(here)}
+        for path in directory.rglob("*.json"):
+            if path.name in _REMEMBERING:
+                write_json(path, _renamed(json.loads(path.read_text(encoding="utf-8")), replaced))
+        if self.file is None:
+            with storage_errors(self.storage_url):
+                follow(
+                    open_existing(self.storage_url), self.to, old=before.resolve(), new=directory.resolve()
+                )
+        origin = directory / ORIGIN
+        if origin.is_file():
+            found = json.loads(origin.read_text(encoding="utf-8")) | {"name": self.to}
+            if self.file is not None:
+                found["storage"] = sqlite_url(self._new_file(self.file).resolve())
+            write_json(origin, found)
+
+
+def pending(home: Path, *, storage_url: str | None = None) -> Renaming | None:
+    """The renaming that was cut off in `home`. storage_url: None takes the one it was begun with."""
+    try:
+        found = json.loads((home / PENDING).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    url = storage_url or found["storage_url"]
+    return Renaming(found["old"], found["to"], home, url, found["file"])
+
+
+def place_of(study: str, studies_dir: Path) -> tuple[Path, str]:
+    """Where the study lies that is given by its name or its file, and its name."""
+    given = Path(study)
+    return (given.parent, given.stem) if given.suffix == ".db" else (studies_dir, study)
+
+
+def require_whole(study: str, studies_dir: Path) -> None:
+    """Check that no study is half renamed from or to this name.
+
+    Raises:
+        UserError: one is.
+    """
+    home, name = place_of(study, studies_dir)
+    found = pending(home)
+    if found is not None and name in (found.old, found.to):
+        raise UserError(
+            f"the renaming of study {found.old} to {found.to} was cut off; "
+            f"type cp-search study rename {found.old} {found.to} again"
+        )
+
+
+def _renamed(value: Any, replaced: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(item, replaced) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, replaced) for item in value]
+    for old, new in replaced.items():
+        if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+            return new + value[len(old) :]
+    return value
