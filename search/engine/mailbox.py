@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import queue
 import threading
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +14,18 @@ from filelock import FileLock
 
 from search.engine.child import CHILD_LOCK, ERROR, outcome_of
 from search.engine.job import Answered, Interrupted, Job, Progressed, Reported, Said
+from trainer import Outcome
 
 if TYPE_CHECKING:
     from search.engine.job import FromChild, FromParent
+
+
+def unusable(directory: Path, error: OSError) -> str:
+    """What is told of a directory that this node cannot make, or write."""
+    return (
+        f"the node {platform.node()} cannot use {directory}: {error.strerror}; let the user that Ray runs as "
+        "write there, or take the node out of the cluster"
+    )
 
 
 class Mailbox:
@@ -26,16 +37,22 @@ class Mailbox:
         self._interrupted = threading.Event()
 
     def run(self, job: Job) -> tuple[dict[str, Any], str | None]:
-        """Run `job` to its end: its result, and the traceback if it crashed."""
+        """Run `job` to its end: its result, and the traceback if it crashed.
+
+        A directory that cannot be used here is the user's to mend: a result as well.
+        """
         directory = Path(job.directory)
-        directory.mkdir(parents=True, exist_ok=True)
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             with FileLock(directory / CHILD_LOCK):
                 found = outcome_of(job, self, self.report)
+            trace = directory / ERROR
+            return found, trace.read_text(encoding="utf-8") if trace.exists() else None
+        except OSError as error:
+            told = unusable(directory, error)
+            return asdict(Outcome("failed", job.directory, error=told, error_kind="user")), None
         finally:
             self._out.put(None)
-        error = directory / ERROR
-        return found, error.read_text(encoding="utf-8") if error.exists() else None
 
     def poll(self, timeout_s: float) -> list[FromChild] | None:
         """What was said since the last time, waiting for the first word; None once all is said."""

@@ -22,7 +22,7 @@ from search.engine.base import Addressed, Call, Running, run_call
 from search.engine.child import ERROR, OUTCOME, finite
 from search.engine.job import FromChild, FromParent, Interrupted, Job
 from search.engine.local import await_orphan
-from search.engine.mailbox import Mailbox
+from search.engine.mailbox import Mailbox, unusable
 from trainer import Observer, Outcome, Report, UserError, show_size, write_json, write_text
 
 #: times a job is started again because its node died
@@ -135,8 +135,11 @@ class _AtHome:
 
     def run(self, observer: Observer, report: Report) -> Any:
         """Run it where its relative paths mean what they meant to the one who wrote them."""
-        Path(self.home).mkdir(parents=True, exist_ok=True)
-        os.chdir(self.home)
+        try:
+            Path(self.home).mkdir(parents=True, exist_ok=True)
+            os.chdir(self.home)
+        except OSError as error:
+            raise UserError(unusable(Path(self.home), error)) from error
         return self.job.run(observer, report)
 
 
@@ -159,6 +162,7 @@ class RayJob(Addressed):
         self._nodes_lost = 0
         self._found: dict[str, Any] | None = None
         self._silent = False
+        self._is_over = False
         self._killed = False
         self._actor: Any = None
         self._node: Any = None
@@ -174,7 +178,8 @@ class RayJob(Addressed):
     ) -> None:
         if self._found is None and kind is not None and issubclass(kind, Exception):
             self.hang_up()
-            self._ray.wait([self._end], timeout=_GRACE_S)
+            if not self._killed:
+                self._ray.wait([self._end], timeout=_GRACE_S)
         self.kill()
 
     @property
@@ -209,10 +214,12 @@ class RayJob(Addressed):
             # Its process is gone; `ended` finds out what that means.
             self._silent = True
             return []
-        if messages is None:
+        if messages is None or (self._is_over and not messages):
             self._silent = True
             return []
-        self._poll = self._actor.poll.remote(_POLL_S)
+        # One that was over before this question, and has nothing to answer, never ran: it says no last word.
+        self._is_over = _ready(self._ray, self._end)
+        self._poll = self._actor.poll.remote(0.0 if self._is_over else _POLL_S)
         return messages
 
     def interrupt(self) -> None:
@@ -223,9 +230,12 @@ class RayJob(Addressed):
             self.kill()
 
     def hang_up(self) -> None:
-        """Listen no more: it checkpoints and ends by itself."""
+        """Listen no more: it checkpoints and ends by itself; one that waits for a place ends at once."""
         self._silent = True
-        self._actor.hang_up.remote()
+        if self.begun:
+            self._actor.hang_up.remote()
+        else:
+            self.kill()
 
     def kill(self) -> None:
         """End it at once, and for good; its last checkpoint is all that stays."""
@@ -239,7 +249,7 @@ class RayJob(Addressed):
         return self._found
 
     def _begin(self) -> None:
-        self._silent = False
+        self._silent = self._is_over = False
         self._actor = self._make_actor()
         self._node = self._actor.node.remote()
         self._end = self._actor.run.remote(self._job)
@@ -260,6 +270,9 @@ class RayJob(Addressed):
             if self._interrupted:
                 self._send(Interrupted())
             return None
+        except self._ray.exceptions.RayTaskError as error:
+            # Another version of the package there, say: what was sent could not be read.
+            found, trace = self._unread(error), str(error)
         directory = Path(self._job.directory)
         if trace:
             write_text(directory / ERROR, trace)
@@ -293,6 +306,10 @@ class RayJob(Addressed):
                 return False
         return False
 
+    def _unread(self, error: Exception) -> dict[str, Any]:
+        told = f"its node could not run it: {_last_line(error)}"
+        return asdict(Outcome("failed", self._job.directory, error=told, error_kind="crash"))
+
     def _lost(self, cause: str) -> dict[str, Any]:
         return asdict(Outcome("failed", self._job.directory, error=cause, error_kind="lost"))
 
@@ -324,3 +341,8 @@ def _ready(ray: Any, reference: Any) -> bool:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200]
+
+
+def _last_line(error: Exception) -> str:
+    """Of a traceback that came as text: what was raised."""
+    return str(error).strip().splitlines()[-1][:200]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from search.engine.base import let_go
 from search.engine.ray import Needs, RayEngine, RayJob
 from tests.search.engine.contract import EngineContract, Talker, Watcher
 from tests.search.fakes import Scripted
-from trainer import UserError
+from trainer import Observer, Report, UserError
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +95,49 @@ def test_a_job_that_waits_for_a_place_has_not_begun_and_once_ended_never_begins(
     ray_engine.needs = lambda _job: Needs()
     assert (result["status"], result["error_kind"]) == ("failed", "lost")
     assert not (tmp_path / "queued" / "steps.log").exists()
+
+
+def test_an_error_on_this_side_does_not_wait_for_jobs_that_have_no_place_yet(
+    ray_engine: RayEngine, tmp_path: Path
+) -> None:
+    ray_engine.needs = lambda _job: Needs(cpus=2)  # which the first node alone has
+    with ray_engine.start(Scripted(str(tmp_path / "holder"), waits=True)) as holder:
+        while not holder.begun:
+            ray_engine.wait([holder], timeout_s=1)
+        queued = [ray_engine.start(Scripted(str(tmp_path / f"queued-{index}"))) for index in range(2)]
+        error, started = OSError("the storage is gone"), time.monotonic()
+        let_go(queued, error)
+        assert time.monotonic() - started < 30
+    ray_engine.needs = lambda _job: Needs()
+    assert list(tmp_path.glob("queued-*/steps.log")) == []
+
+
+def unpack() -> None:
+    raise ValueError("made by another version")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Cannot be read where it is sent to."""
+
+    directory: str
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        """What its reader is to call."""
+        return unpack, ()
+
+    def run(self, observer: Observer, report: Report) -> Any:
+        """Never called."""
+
+
+def test_a_job_that_its_node_cannot_read_is_a_crash_of_that_trial(
+    ray_engine: RayEngine, tmp_path: Path
+) -> None:
+    watcher = Watcher()
+    result = ray_engine.run(Unreadable(str(tmp_path)), observer=watcher, report=watcher.report)
+    assert (result["status"], result["error_kind"]) == ("failed", "crash")
+    assert result["error"].startswith("its node could not run it: ")
+    assert "made by another version" in (tmp_path / "error.txt").read_text()
 
 
 def test_a_job_that_no_node_can_hold_is_refused(ray_engine: RayEngine, tmp_path: Path) -> None:
