@@ -81,7 +81,8 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     Everything that can be wrong with data, model or space is found before anything is written.
 
     Raises:
-        UserError: exit 2, nothing was changed. StudyEnded: exit 3.
+        UserError: exit 2, nothing was changed. StudyEnded: exit 3. Interrupted: Ctrl-C while the
+            storage was away.
     """
     started = time.monotonic()
     require_whole(options.name or space.name, options.studies_dir)
