@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from search.engine.local import LocalEngine
-from search.finish.finish import finish
+from search.finish.finish import finish_once
 from search.finish.place import FinishPlace
 from search.run import RunOptions, run_space
 from search.space import load_space
@@ -29,11 +29,11 @@ def test_a_study_searched_on_ray_is_finished_with_the_seats_of_this_machine(
     monkeypatch.setattr("search.run.Host", lambda: Machine(3))
     places: list[FinishPlace] = []
 
-    def watched(handle: Any, place: FinishPlace, **more: Any) -> Any:
+    def watched(handle: Any, place: FinishPlace) -> Any:
         places.append(place)
-        return finish(handle, place, **more)
+        return finish_once(handle, place)
 
-    monkeypatch.setattr("search.run.finish", watched)
+    monkeypatch.setattr("search.run.finish_once", watched)
     write_sample(tmp_path / "data", rows=120, seed=1)
     budget = {"trials": 9, "target": 0.001}  # the first one reaches it
     settings = {key: value for key, value in SPACE["set"].items() if key != "data.test_path"}
