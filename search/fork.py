@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
@@ -20,10 +21,14 @@ from trainer import UserError
 
 @dataclass(frozen=True)
 class Descent:
-    """space: under the name of its study. source: the study to carry over from; None: nothing."""
+    """space: under the name of its study. source: the study to carry over from; None: nothing.
+
+    note: what is to be said of that; empty: nothing.
+    """
 
     space: Space
     source: Entry | None = None
+    note: str = ""
 
     def carry(self, *, card: str | None) -> Callable[[Space], Carried] | None:
         """What `open_study` asks when it makes the study."""
@@ -34,12 +39,18 @@ class Descent:
 
 
 def warm_start(space: Space, other: str, catalog: Catalog) -> Descent:
-    """`space` with what fits of the study `other`.
+    """`space` with what fits of the study `other`; a study that was begun before goes on without it.
 
     Raises:
         UserError: there is no such study, or it is the one that is to be made.
     """
-    entry = catalog.find(other)
+    try:
+        entry = catalog.find(other)
+    except UserError:
+        if not _is_made(space.name, catalog):
+            raise
+        note = f"Study {other} is not there any more; study {space.name} was begun before and goes on"
+        return Descent(space, note=note)
     if entry.name == space.name and entry.storage_url == catalog.url_for(space.name):
         raise UserError(f"--warm-start {other} is the study itself; give the new one another --name")
     return Descent(space, entry)
@@ -53,7 +64,14 @@ def fork(space: Space, *, name: str | None, catalog: Catalog) -> Descent:
     Raises:
         UserError: there is no study to fork, or it can go on with the space as it is.
     """
-    entry = catalog.find(space.name)
+    try:
+        entry = catalog.find(space.name)
+    except UserError:
+        made = _made_before(space, name, catalog)
+        if made is None:
+            raise
+        note = f"Study {space.name} is not there any more; study {made} was begun before and goes on"
+        return Descent(replace(space, name=made), note=note)
     if _goes_on(entry, space):
         raise UserError(f"study {space.name} can go on with this space; leave out --fork")
     if name is not None:
@@ -65,6 +83,18 @@ def fork(space: Space, *, name: str | None, catalog: Catalog) -> Descent:
         if _is_of(fork_name, space, catalog, source=space.name):
             return Descent(replace(space, name=fork_name), entry)
     raise AssertionError("numbers do not end")
+
+
+def _made_before(space: Space, name: str | None, catalog: Catalog) -> str | None:
+    """The fork of this space that is there; of several the first."""
+    numbered = re.compile(rf"{re.escape(space.name)}-\d+" if name is None else re.escape(name))
+    found = [entry for entry in catalog.entries() if numbered.fullmatch(entry.name)]
+    forks = [entry.name for entry in found if _goes_on(entry, space)]
+    return min(forks, key=lambda one: (len(one), one), default=None)
+
+
+def _is_made(name: str, catalog: Catalog) -> bool:
+    return any(entry.name == name and ATTRIBUTE in entry.study.user_attrs for entry in catalog.entries())
 
 
 def _is_of(name: str, space: Space, catalog: Catalog, *, source: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.storage import without_password
+from search.storage import sqlite_path, sqlite_url, without_password
 from trainer import UserError, write_json
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def write_origin(directory: Path, space: Space, *, storage_url: str, settings: M
 
 
 def read_origin(directory: Path) -> Origin:
-    """What the study in `directory` was started with.
+    """What the study in `directory` was started with; its storage is the file beside it, where one lies.
+
+    A directory that was copied or moved with its file remembers where that lay before.
 
     Raises:
         UserError: there is none; the message lists those beside it.
@@ -60,4 +62,11 @@ def read_origin(directory: Path) -> Origin:
     except (OSError, ValueError) as error:
         there = ", ".join(sorted(p.parent.name for p in directory.parent.glob(f"*/{ORIGIN}"))) or "none"
         raise UserError(f"no study {directory.name} in {directory.parent}; there are: {there}") from error
-    return Origin(found["space"], found["name"], without_password(found["storage"]), found["settings"])
+    url = _beside(directory, without_password(found["storage"]))
+    return Origin(found["space"], found["name"], url, found["settings"])
+
+
+def _beside(directory: Path, storage_url: str) -> str:
+    file, neighbour = sqlite_path(storage_url), directory.with_name(f"{directory.name}.db")
+    moved = file is not None and file.name == neighbour.name and neighbour.is_file()
+    return sqlite_url(neighbour) if moved else storage_url

@@ -36,7 +36,7 @@ from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
 from search.seats import Wish, arrange
 from search.space import Space
 from search.space_file import CardChoice
-from search.storage import sqlite_url, storage_errors
+from search.storage import require_existing, sqlite_url, storage_errors
 from search.study import StudyHandle, best_trial, open_study, require_study
 from search.worker import Workplace, search
 from trainer import (
@@ -91,6 +91,8 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     directory = options.studies_dir / space.name
     placing = Placing()
     with open_audience() as audience, open_engine(options.engine, options.address, placing) as engine:
+        if descent.note:
+            audience.say(descent.note)
         preflight(space, say=audience.say)
         url = options.storage or _sqlite(options.studies_dir, space.name)
         require_study(space, storage_url=url)
@@ -147,7 +149,9 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
     if options.template is not None:
         space = space.finished_with(options.template)
     with open_audience() as audience:
-        handle = open_study(space, storage_url=options.storage or origin.storage_url, say=audience.say)
+        url = options.storage or origin.storage_url
+        require_existing(url)
+        handle = open_study(space, storage_url=url, say=audience.say)
         if best_trial(handle) is None:
             again = f"go on with cp-search run {space.path}"
             raise UserError(f"study {name} has no completed trial to retrain; {again}")

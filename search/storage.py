@@ -79,12 +79,16 @@ def open_existing(storage_url: str) -> BaseStorage:
     Raises:
         UserError: as `open_storage`, or there is no such file. StorageFault: as `open_storage`.
     """
+    require_existing(storage_url)
     path = sqlite_path(storage_url)
-    if path is None:
-        return open_storage(storage_url, create=False)
-    if not path.is_file():
+    return open_storage(storage_url, create=False) if path is None else open_file(path)
+
+
+def require_existing(storage_url: str) -> None:
+    """Check that the file of an SQLite storage is there. Raises UserError: it is not."""
+    path = sqlite_path(storage_url)
+    if path is not None and not path.is_file():
         raise UserError(f"no study at {path}: there is no such file")
-    return open_file(path)
 
 
 def open_file(path: Path) -> RDBStorage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,6 +167,38 @@ def test_where_settings_differ_the_best_points_are_queued(bench: Bench, catalog:
     assert points[0] == {"training.learning_rate": 2e-5, "model.pooling": "cls"}
     assert points[2] == {"model.pooling": "cls"}
     assert "training.num_epochs was 3 and is 9" in "\n".join(bench.listener.lines)
+
+
+def test_a_study_that_was_begun_with_another_goes_on_once_that_is_gone(
+    bench: Bench, catalog: Catalog
+) -> None:
+    tried(bench, 2e-5)
+    space = replace(bench.space(), name="next")
+    begin(bench, warm_start(space, "fake", catalog))
+    (bench.home / "fake.db").rename(bench.home / "gone")
+    shutil.rmtree(bench.home / "fake")
+    descent = warm_start(space, "fake", catalog)
+    assert descent.note == "Study fake is not there any more; study next was begun before and goes on"
+    assert [trial.user_attrs[CARRIED] for trial in begin(bench, descent).trials()] == ["fake trial 0"]
+    with pytest.raises(UserError, match="no study fake"):
+        warm_start(replace(space, name="new"), "fake", catalog)
+
+
+@pytest.mark.parametrize("name", [None, "narrow"])
+def test_a_fork_goes_on_once_what_it_was_made_of_is_gone(
+    bench: Bench, catalog: Catalog, name: str | None
+) -> None:
+    tried(bench, 2e-5)
+    space = bench.space(NARROWER)
+    begin(bench, fork(space, name=name, catalog=catalog))
+    (bench.home / "fake.db").rename(bench.home / "gone")
+    shutil.rmtree(bench.home / "fake")
+    descent = fork(space, name=name, catalog=catalog)
+    assert descent.space.name == (name or "fake-2")
+    assert descent.note.startswith("Study fake is not there any more; ")
+    assert len(begin(bench, descent).trials()) == 1
+    with pytest.raises(UserError, match="no study fake"):
+        fork(bench.space(SPACE.replace("log: true", "log: false")), name=name, catalog=catalog)
 
 
 def test_a_study_does_not_begin_with_itself(bench: Bench, catalog: Catalog) -> None:

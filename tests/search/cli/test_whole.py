@@ -126,6 +126,28 @@ def test_retrain_finds_the_study_s_final_model(report: Any, project: Path) -> No
     assert again["final"]["model_dir"] is not None
 
 
+def test_retrain_reads_the_study_beside_its_directory_not_the_one_it_was_copied_from(
+    report: Any, project: Path
+) -> None:
+    shutil.copytree(project / "studies", project / "copied")
+    before = (project / "studies/good.db").read_bytes()
+    found = document(project, "retrain", "good", "--studies-dir", "copied")
+    assert found["storage"] == "sqlite:///copied/good.db"
+    assert found["final"]["model_dir"] == "copied/good/final/model"
+    assert (project / "studies/good.db").read_bytes() == before
+
+
+def test_retrain_makes_no_storage_where_there_is_none(report: Any, project: Path) -> None:
+    shutil.copytree(project / "studies", project / "half")
+    (project / "half/good.db").unlink()
+    origin = project / "half/good/origin.json"
+    origin.write_text(json.dumps(json.loads(origin.read_text()) | {"storage": "sqlite:///half/good.db"}))
+    code, _, err = call(project, "retrain", "good", "--studies-dir", "half")
+    assert code == 2
+    assert "no study at half/good.db: there is no such file" in err
+    assert not (project / "half/good.db").exists()
+
+
 def test_an_interrupted_single_run_goes_on_with_the_command_it_named(project: Path) -> None:
     process = start(project, "run", "space.yaml", "--single-run", "--set", "training.num_epochs=500")
     assert process.stderr is not None
