@@ -12,6 +12,7 @@ import typer
 from search.cli.flags import Command
 from search.cli.output import print_json, say
 from search.cli.settings import StorageFlag
+from search.language import translated
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def study_delete(flags: StudyDeleteFlags) -> None:
     if not flags.yes:
         if not sys.stdin.isatty():
             raise UserError("nobody here to ask; add --yes to delete it")
-        typer.confirm("Delete it for good?", abort=True, err=True)
+        typer.confirm(translated("Delete it for good?"), abort=True, err=True)
     delete(entry)
     _deleted(flags, goes)
 
