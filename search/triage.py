@@ -91,7 +91,7 @@ class Triage:
         settled = history.settle(left.status if left is not None else None)
         deaths = history.deaths()
         if deaths > retries:
-            told = f"{history.cause} ({deaths} deaths in a row without a newer checkpoint)"
+            told = f"{history.cause}, {deaths} times in a row without a newer checkpoint"
             return Outcome(
                 "failed", str(history.directory), seconds=history.spent_s, error=told, error_kind="lost"
             )

@@ -70,10 +70,10 @@ def test_a_server_that_is_killed_and_started_again_costs_no_trial(tmp_path: Path
 @pytest.mark.parametrize(
     ("moment", "goes_on"),
     [
-        (Moment("open", "trial-0000/reports.jsonl"), True),
+        (Moment("os.rename", "trial-0000/checkpoints/last$", after=True), True),
         (Moment("os.rename", "trial-0000/outcome.json"), False),
     ],
-    ids=["under an evaluation", "under an outcome"],
+    ids=["under a trial", "under an outcome"],
 )
 def test_the_first_ctrl_c_is_heeded_while_the_server_is_gone(
     tmp_path: Path, moment: Moment, goes_on: bool

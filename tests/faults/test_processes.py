@@ -113,7 +113,7 @@ def test_a_trial_that_takes_its_worker_along_each_time_is_failed_after_its_retri
     lost, other = bench.open(text).trials()
     assert (lost.state, lost.user_attrs["cause"]) == (TrialState.FAIL, "worker_lost")
     assert lost.user_attrs["error"] == (
-        "its process and its worker died together (2 deaths in a row without a newer checkpoint)"
+        "its process and its worker died together, 2 times in a row without a newer checkpoint"
     )
     assert (lost.user_attrs["attempts"], other.state) == (3, TrialState.COMPLETE)
 
