@@ -18,7 +18,7 @@ from search.cli.app import build_app
 from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import FINISH_MARK, finisher
-from search.finish.whereabouts import Whereabouts, models, note
+from search.finish.whereabouts import Whereabouts, models, note, on_this_host
 from search.importing import IMPORTING
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
@@ -126,6 +126,22 @@ def test_rename_moves_file_trials_and_what_remembers_the_path(home: Path) -> Non
     assert sorted(path.name for path in (home / "studies").iterdir()) == ["two", "two.db"]
     found = json.loads((home / "studies" / "two" / "final" / "outcome.json").read_text())
     assert found == {"model_dir": "studies/two/final/model", "other": "studies/one-more"}
+
+
+def test_rename_follows_a_model_that_the_storage_knows_of(home: Path) -> None:
+    url = sqlite_url(Path("studies/one.db"))
+    optuna.create_study(storage=url, study_name="other")  # the file is not the study's own
+    model = home / "studies" / "one" / "final" / "model"
+    model.mkdir(parents=True)
+    study = optuna.load_study(study_name="one", storage=url)
+    elsewhere = Whereabouts("elsewhere", str(model), "key")
+    note(study, elsewhere, of="its trials")
+    note(study, on_this_host(str(model), made_from="key"), of="its trials")
+    result = call("study", "rename", "one", "two", "--storage", url)
+    assert result.exit_code == 0, result.output
+    found = models(optuna.load_study(study_name="two", storage=url))
+    assert found[0] == elsewhere
+    assert found[1].model_dir == str(home / "studies" / "two" / "final" / "model")
 
 
 def test_rename_takes_no_name_that_is_taken(home: Path) -> None:
