@@ -18,6 +18,7 @@ from sqlalchemy import text
 from search.finish.whereabouts import follow
 from search.origin import ORIGIN
 from search.storage import open_existing, sqlite_url, storage_errors, without_password
+from search.tenancy import forget
 from trainer import UserError, write_json
 
 #: beside the directory of the study: the renaming that is under way there
@@ -58,6 +59,8 @@ class Renaming:
         for old, new in moves:
             old.rename(new)
         self._follow(self.home / self.to)
+        if self.file is not None:
+            forget(Path(self.file))
         (self.home / PENDING).unlink(missing_ok=True)
         return [f"{self.old} is now {self.to}", *(f"moved {old} to {new}" for old, new in moves)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ from search.space import Space
 from search.space_file import CardChoice
 from search.storage import require_existing, sqlite_url, storage_errors
 from search.study import StudyHandle, best_trial, open_study, require_study
+from search.tenancy import tenant
 from search.worker import Workplace, search
 from trainer import (
     CardSpec,
@@ -90,7 +92,11 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     space = descent.space
     directory = options.studies_dir / space.name
     placing = Placing()
-    with open_audience() as audience, open_engine(options.engine, options.address, placing) as engine:
+    with (
+        open_audience() as audience,
+        open_engine(options.engine, options.address, placing) as engine,
+        ExitStack() as stack,
+    ):
         if descent.note:
             audience.say(descent.note)
         preflight(space, say=audience.say)
@@ -101,6 +107,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         surveyor = Surveyor(engine, audience, table.planned)
         room = _survey(space, table, ask=surveyor, say=audience.say)
         carry = descent.carry(card=room.card if room else None)
+        stack.enter_context(tenant(url, home=options.studies_dir))
         handle = open_study(space, storage_url=url, room=room, say=audience.say, carry=carry)
         _note(directory, space, options=options, room=room)
         rooms = placing.rooms = RoomBook(space, room, ask=surveyor) if room else None
@@ -148,9 +155,9 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
     space = origin.load_space()
     if options.template is not None:
         space = space.finished_with(options.template)
-    with open_audience() as audience:
-        url = options.storage or origin.storage_url
-        require_existing(url)
+    url = options.storage or origin.storage_url
+    require_existing(url)
+    with open_audience() as audience, tenant(url, home=options.studies_dir):
         handle = open_study(space, storage_url=url, say=audience.say)
         if best_trial(handle) is None:
             again = f"go on with cp-search run {space.path}"

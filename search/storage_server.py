@@ -6,9 +6,10 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from optuna.storages import run_grpc_proxy_server
+from optuna.storages import BaseStorage, run_grpc_proxy_server
 
 from search.storage import masked, open_storage, quiet_optuna, storage_errors
+from search.tenancy import tenant
 from trainer import UserError
 
 #: calls answered at the same time
@@ -20,12 +21,19 @@ def serve_storage(storage_url: str, *, host: str, port: int, say: Callable[[str]
     """Let workers use the storage at `storage_url` as grpc://host:port, until Ctrl-C.
 
     Raises:
-        UserError: the storage cannot be opened, or the address cannot be had.
+        UserError: the storage cannot be opened, the address cannot be had, or a worker uses the file itself.
     """
     quiet_optuna()
     with storage_errors(storage_url):
         storage = open_storage(storage_url, say=say)
     _require_free(host, port)
+    with tenant(storage_url, home=None):
+        _serve(storage, storage_url, host=host, port=port, say=say)
+
+
+def _serve(
+    storage: BaseStorage, storage_url: str, *, host: str, port: int, say: Callable[[str], None]
+) -> None:
     say(f"Serving {masked(storage_url)} at grpc://{host}:{port}")
     say("There is no login and no encryption: whoever reaches this address can read and delete studies.")
     if host in _LOOPBACK:

@@ -18,6 +18,7 @@ from search.heart import mark_of
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
 from search.renaming import Renaming, pending, place_of, require_whole
 from search.storage import storage_errors
+from search.tenancy import forget
 from trainer import UserError, show_size
 
 
@@ -86,6 +87,7 @@ def delete(entry: Entry) -> None:
         entry.directory.rename(doomed)
     if file is not None and alone:
         file.unlink()
+        forget(file)
     else:
         with storage_errors(entry.storage_url):
             entry.study._storage.delete_study(entry.study._study_id)

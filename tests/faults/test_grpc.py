@@ -100,3 +100,18 @@ def test_the_first_ctrl_c_is_heeded_while_the_server_is_gone(
     assert [sorted(trial.intermediate_values) for trial in trials_of(home)] == [[1, 2, 3, 4]] * 2
     begun = [one for one in read_lines(home / "studies/good/trial-0000/attempts.jsonl") if "began" in one]
     assert len(begun) == (2 if goes_on else 1)
+
+
+def test_a_worker_past_the_server_is_refused(tmp_path: Path) -> None:
+    home, port = project(tmp_path / "home", epochs=1), free_port()
+    file = home / "studies" / "good.db"
+    file.parent.mkdir()
+    with served(file, port):
+        await_server(port)
+        past = wait_for(begin(cp_search(*COMMAND), home=home))
+        assert past.code == 2
+        assert "is served by cp-search storage serve; work on it with --storage grpc://" in past.err
+        assert not (home / "studies/good").exists()
+        through = wait_for(begin(cp_search(*COMMAND, "--storage", f"grpc://127.0.0.1:{port}"), home=home))
+        assert through.code == 0, through.err
+    assert len(trials_of(home)) == 2
