@@ -106,9 +106,11 @@ def _accused(ours: Assessment | None, theirs: Comparison | None) -> Iterator[str
             continue
         other = beside.get(_name(found))
         against = f"; the baseline {other.flagged.value:.1%}" if other else ""
-        share, span = f"{accused.value:.1%}", f"({accused.low:.1%} to {accused.high:.1%})"
+        share, low, high = (f"{part:.1%}" for part in (accused.value, accused.low, accused.high))
         where = f"{found.column} = {found.value}"
-        yield labelled("Slice", f"{where}: {share} of {found.rows} rows falsely accused {span}{against}")
+        yield labelled(
+            "Slice", f"{where}: {share} of {found.rows} rows falsely accused ({low} to {high}){against}"
+        )
 
 
 def _rule(final: Final) -> Iterator[str]:
