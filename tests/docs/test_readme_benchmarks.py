@@ -52,7 +52,7 @@ def test_a_script_takes_what_readme_gives_it(words: tuple[str, ...], monkeypatch
 
 def test_both_readmes_measure_with_the_same_commands() -> None:
     english, chinese = (set(commands(document)) for document in READMES)
-    assert english == chinese
+    assert english == {words[:-2] if words[-2:] == ("--lang", "zh-TW") else words for words in chinese}
 
 
 def figures(document: str) -> list[list[str]]:
