@@ -14,10 +14,11 @@ from typing import Any
 
 from optuna.storages import RDBStorage
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from search.finish.whereabouts import follow
 from search.origin import ORIGIN
-from search.storage import open_existing, sqlite_url, storage_errors, without_password
+from search.storage import open_existing, require_existing, sqlite_url, storage_errors, without_password
 from search.tenancy import forget
 from trainer import UserError, write_json
 
@@ -31,51 +32,65 @@ _REMEMBERING = ("outcome.json", "retrained.json")
 class Renaming:
     """old, to: names of the study. home: parent of its directory.
 
-    file: the one that holds this study only, and is named after it; None: there is none.
+    owns_file: a file in `home` holds this study only, and is named after it; else it lies at `storage_url`.
     """
 
     old: str
     to: str
     home: Path
     storage_url: str = field(repr=False)
-    file: str | None = None
+    owns_file: bool = False
 
     @property
     def moves(self) -> list[tuple[Path, Path]]:
         """What lies here and is to be moved, and where to."""
         both = [(self.home / self.old, self.home / self.to)]
-        if self.file is not None:
-            both.insert(0, (Path(self.file), self._new_file(self.file)))
+        if self.owns_file:
+            both.insert(0, (self._file(self.old), self._file(self.to)))
         return [(old, new) for old, new in both if old.exists()]
 
     def carry_out(self) -> list[str]:
-        """Do what is left to be done; it in lines."""
+        """Do what is left to be done; it in lines.
+
+        Raises:
+            UserError: the name was taken meanwhile, nothing was changed.
+        """
         moves = self.moves
         if moves:  # else it is one transaction
             record = asdict(self) | {"home": None, "storage_url": without_password(self.storage_url)}
             write_json(self.home / PENDING, record)
-        if self.file is None or Path(self.file).exists():
-            self._in_storage()
+        if not self.owns_file:
+            self._in_storage(self.storage_url)
+        elif self._file(self.old).exists():
+            self._in_storage(sqlite_url(self._file(self.old)))
         for old, new in moves:
             old.rename(new)
         self._follow(self.home / self.to)
-        if self.file is not None:
-            forget(Path(self.file))
+        if self.owns_file:
+            forget(self._file(self.old))
         (self.home / PENDING).unlink(missing_ok=True)
         return [f"{self.old} is now {self.to}", *(f"moved {old} to {new}" for old, new in moves)]
 
-    def _new_file(self, file: str) -> Path:
-        return Path(file).with_name(f"{self.to}.db")
+    def _file(self, name: str) -> Path:
+        return self.home / f"{name}.db"
 
-    def _in_storage(self) -> None:
-        with storage_errors(self.storage_url):
-            storage = RDBStorage(self.storage_url, skip_compatibility_check=True, skip_table_creation=True)
-            with storage.engine.begin() as connection:
-                connection.execute(
-                    text("UPDATE studies SET study_name = :new WHERE study_name = :old"),
-                    {"new": self.to, "old": self.old},
-                )
-            storage.engine.dispose()
+    def _in_storage(self, url: str) -> None:
+        require_existing(url)
+        with storage_errors(url):
+            storage = RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
+            try:
+                with storage.engine.begin() as connection:
+                    connection.execute(
+                        text("UPDATE studies SET study_name = :new WHERE study_name = :old"),
+                        {"new": self.to, "old": self.old},
+                    )
+            except IntegrityError as error:
+                (self.home / PENDING).unlink(missing_ok=True)
+                raise UserError(
+                    f"there is a study {self.to} already, or files of one; choose another name"
+                ) from error
+            finally:
+                storage.engine.dispose()
 
     def _follow(self, directory: Path) -> None:
         """Say the new paths where the old ones are remembered: what was finished stays finished."""
@@ -87,7 +102,7 @@ class Renaming:
         for path in directory.rglob("*.json"):
             if path.name in _REMEMBERING:
                 write_json(path, _renamed(json.loads(path.read_text(encoding="utf-8")), replaced))
-        if self.file is None:
+        if not self.owns_file:
             with storage_errors(self.storage_url):
                 follow(
                     open_existing(self.storage_url), self.to, old=before.resolve(), new=directory.resolve()
@@ -95,8 +110,8 @@ class Renaming:
         origin = directory / ORIGIN
         if origin.is_file():
             found = json.loads(origin.read_text(encoding="utf-8")) | {"name": self.to}
-            if self.file is not None:
-                found["storage"] = sqlite_url(self._new_file(self.file).resolve())
+            if self.owns_file:
+                found["storage"] = sqlite_url(self._file(self.to).resolve())
             write_json(origin, found)
 
 
@@ -107,7 +122,7 @@ def pending(home: Path, *, storage_url: str | None = None) -> Renaming | None:
     except FileNotFoundError:
         return None
     url = storage_url or found["storage_url"]
-    return Renaming(found["old"], found["to"], home, url, found["file"])
+    return Renaming(found["old"], found["to"], home, url, found["owns_file"])
 
 
 def place_of(study: str, studies_dir: Path) -> tuple[Path, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +18,7 @@ from search.finish.turn import finisher
 from search.heart import mark_of
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
 from search.renaming import Renaming, pending, place_of, require_whole
-from search.storage import storage_errors
+from search.storage import sqlite_url, storage_errors
 from search.tenancy import forget
 from trainer import UserError, show_size
 
@@ -35,17 +36,24 @@ def rename(entry: Entry, *, to: str, catalog: Catalog) -> list[str]:
         raise UserError(
             "gRPC cannot rename a study; do it where the database is, with --storage of its own URL"
         )
-    file = str(entry.file) if entry.file is not None and entry.is_alone else None
     home = entry.directory.parent
     other = pending(home)
     if other is not None:
         require_whole(other.to, home)
-    renaming = Renaming(entry.name, to, home, entry.storage_url, file)
+    # Kept by a renaming that is cut off, and read from whatever directory it is typed again.
+    url = entry.storage_url if entry.file is None else sqlite_url(entry.file.resolve())
+    renaming = Renaming(entry.name, to, home, url, _owns_file(entry))
+    there = replace(catalog, studies_dir=home)
     taken = any(new.exists() for _, new in renaming.moves)
-    target = catalog.url_for(to) if entry.file is None or not renaming.moves else entry.storage_url
-    if taken or (entry.file is None and catalog.is_taken(to, target)):
+    if taken or any(there.is_taken(to, one) for one in {url, there.url_for(to)}):
         raise UserError(f"there is a study {to} already, or files of one; choose another name")
     return renaming.carry_out()
+
+
+def _owns_file(entry: Entry) -> bool:
+    """Does a file beside its directory, named after it, hold this study only?"""
+    named = entry.directory.with_name(f"{entry.name}.db")
+    return entry.file is not None and entry.file.resolve() == named.resolve() and entry.is_alone
 
 
 def go_on_renaming(study: str, *, to: str, catalog: Catalog) -> list[str] | None:

@@ -18,13 +18,14 @@ from search.cli.app import build_app
 from search.fork import fork, warm_start
 from search.importing import mark
 from search.objective import suggest
+from search.renaming import Renaming
 from search.space import Space, load_space
 from search.storage import quiet_optuna, sqlite_url
 from search.study import StudyHandle, open_study
 from search.verdict import Verdict
 from search.worker import tell
 from tests.faults.deaths import deaths
-from trainer import ConfigError
+from trainer import ConfigError, UserError
 
 #: a file that holds several studies, which no command names or deletes as a whole
 MANY = ("--storage", "sqlite:///many.db")
@@ -249,8 +250,7 @@ def test_a_study_whose_import_was_cut_off_is_not_searched_and_not_shown_as_whole
 
 
 def test_a_half_renamed_study_is_not_searched(home: Path) -> None:
-    record = {"old": "one", "to": "two", "storage_url": "sqlite:///studies/one.db", "file": "studies/one.db"}
-    (home / "studies/.renaming.json").write_text(json.dumps(record))
+    leave_half_renamed(home, storage="sqlite:///studies/one.db", owns_file=True)
     space_of(home, SOURCE)
     for name in ("one", "two"):
         result = call("run", "good.yaml", "--name", name)
@@ -259,3 +259,39 @@ def test_a_half_renamed_study_is_not_searched(home: Path) -> None:
     assert call("retrain", "two").exit_code == 2
     assert call("study", "rename", "one", "two").exit_code == 0
     assert (home / "studies/two/final/model/weights").exists()
+
+
+def leave_half_renamed(home: Path, *, storage: str, owns_file: bool) -> None:
+    """What a renaming of `one` to `two` leaves that died as soon as it had said what is to be done."""
+    record = {"old": "one", "to": "two", "storage_url": storage, "owns_file": owns_file}
+    (home / "studies/.renaming.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["its own file", "a shared file"])
+def test_a_renaming_that_was_cut_off_is_completed_from_another_directory(
+    home: Path, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def died(_renaming: Renaming, _url: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Renaming, "_in_storage", died)
+        assert call("study", "rename", "one", "two", *(MANY if shared else ())).exit_code == 130
+    assert (home / "studies" / ".renaming.json").exists()
+    monkeypatch.chdir(home.parent)
+    result = call("study", "rename", "one", "two", "--studies-dir", str(home / "studies"))
+    assert result.exit_code == 0, result.output
+    found = home / ("many.db" if shared else "studies/two.db")
+    assert "'two'" in _studies(found)
+    assert "'one'" not in _studies(found)
+    assert (home / "studies/two/final/model/weights").exists()
+    assert not (home / "studies" / ".renaming.json").exists()
+    assert (home / "studies/one.db").exists() is shared
+
+
+def test_a_name_that_was_taken_while_a_study_is_renamed_leaves_it_as_it_was(home: Path) -> None:
+    before = picture(home)
+    renaming = Renaming("one", "other", home / "studies", sqlite_url(home / "many.db"))
+    with pytest.raises(UserError, match="there is a study other already"):
+        renaming.carry_out()
+    assert picture(home) == before

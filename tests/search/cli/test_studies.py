@@ -153,6 +153,25 @@ def test_rename_takes_no_name_that_is_taken(home: Path) -> None:
     assert picture(home) == before
 
 
+def test_rename_takes_no_name_of_another_study_in_a_shared_file(home: Path) -> None:
+    for name in ("one", "two"):
+        optuna.create_study(storage="sqlite:///many.db", study_name=name)
+    before = picture(home)
+    result = call("study", "rename", "one", "two", "--storage", "sqlite:///many.db")
+    assert result.exit_code == 2
+    assert "there is a study two already" in result.output
+    assert picture(home) == before
+    assert call("study", "show", "one").exit_code == 0
+
+
+def test_a_file_that_is_not_named_after_its_study_keeps_its_name(home: Path) -> None:
+    optuna.create_study(storage="sqlite:///lab.db", study_name="one")
+    result = call("study", "rename", "one", "two", "--storage", "sqlite:///lab.db")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == ["one is now two", "moved studies/one to studies/two"]
+    assert call("study", "show", "two", "--storage", "sqlite:///lab.db").exit_code == 0
+
+
 def test_delete_asks_and_takes_everything(home: Path) -> None:
     refused = call("study", "delete", "one")
     assert refused.exit_code == 2
