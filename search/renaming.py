@@ -119,7 +119,7 @@ def pending(home: Path, *, storage_url: str | None = None) -> Renaming | None:
     """The renaming that was cut off in `home`. storage_url: None takes the one it was begun with."""
     try:
         found = json.loads((home / PENDING).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     url = storage_url or found["storage_url"]
     return Renaming(found["old"], found["to"], home, url, found["owns_file"])
