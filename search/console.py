@@ -109,7 +109,8 @@ def ending_line(number: int, *, verdict: Verdict, best: FrozenTrial | None) -> T
     state = verdict.state.name
     value = f" {verdict.value:.4f}" if verdict.value is not None else ""
     # A trial that was pruned by its pruner is said to be PRUNED, once.
-    causes = [part for part in (verdict.cause, verdict.error) if part and part != state.lower()]
+    told = [part for part in (verdict.cause, verdict.error) if part and part != state.lower()]
+    causes = list(map(translated, told))
     ending = f"{state}{value}" + (f" ({': '.join(causes)})" if causes else "")
     line = f"Trial {number} {ending}"
     if best is not None and best.value is not None:

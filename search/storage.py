@@ -51,7 +51,7 @@ def open_storage(
     try:
         url = _parsed(storage_url)
         if url.get_backend_name() == "sqlite" and create:
-            _make_parent(url.database)
+            make_parent(url.database)
         served = url.get_backend_name() == "grpc"
         storage = _grpc_storage(url) if served else _database(url, create=create)
     except (ArgumentError, NoSuchModuleError) as error:
@@ -237,7 +237,8 @@ def storage_errors(storage_url: str) -> Iterator[None]:
         raise _storage_error(error, masked(storage_url)) from error
 
 
-def _make_parent(database: str | None) -> None:
+def make_parent(database: str | None) -> None:
+    """Make the directory of an SQLite file. Raises UserError: it cannot be made."""
     if not database or database == ":memory:" or database.startswith("file:"):
         return
     parent = Path(database).parent

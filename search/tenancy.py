@@ -12,15 +12,24 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
-from search.storage import sqlite_path
-from trainer import UserError, write_json
+from search.storage import make_parent, sqlite_path
+from trainer import UserError, disk_errors, write_json
 
 #: as the home of a server: its clients have theirs elsewhere
 SERVED = ""
+
+
+@dataclass(frozen=True)
+class User:
+    """One of a file. home: the directory of its studies; identity: of that directory, whatever its name."""
+
+    home: str
+    identity: str = ""
 
 
 @contextmanager
@@ -30,29 +39,37 @@ def tenant(storage_url: str, *, home: Path | None) -> Iterator[None]:
     home: the directory of the studies where this worker keeps its trials; None: a server.
 
     Raises:
-        UserError: somebody uses the file now who keeps trials elsewhere.
+        UserError: somebody uses the file now who keeps trials elsewhere, or its directory cannot be written.
     """
     path = sqlite_path(storage_url)
     if path is None:
         yield
         return
-    entries = _entries(path)
-    entries.mkdir(parents=True, exist_ok=True)
-    entry = entries / f"{uuid.uuid4().hex}.json"
-    place = SERVED if home is None else str(home.resolve())
-    lock = FileLock(entry.with_suffix(".lock"))
-    with FileLock(entries / "door"):  # one comes in at a time
-        for other in _others(entries):
-            if other != place or place == SERVED:
-                raise UserError(_refusal(path, other, mine=place))
-        lock.acquire()
-        write_json(entry, {"home": place})
+    entry, lock = _come_in(path, home)
     try:
         yield
     finally:
-        entry.unlink(missing_ok=True)
-        lock.release()
+        lock.release()  # first: what is locked has its entry
         _remove(entry)
+
+
+def _come_in(path: Path, home: Path | None) -> tuple[Path, BaseFileLock]:
+    make_parent(str(path))
+    entries = _entries(path)
+    entry = entries / f"{uuid.uuid4().hex}.json"
+    lock = FileLock(entry.with_suffix(".lock"))
+    with disk_errors(entries):
+        entries.mkdir(exist_ok=True)
+        with FileLock(entries / "door"):  # one at a time
+            if home is not None:
+                home.mkdir(parents=True, exist_ok=True)
+            mine = User(SERVED) if home is None else User(str(home.resolve()), _identity(home))
+            for other in _others(entries):
+                if other.home == SERVED or other.identity != mine.identity:
+                    raise UserError(_refusal(path, other.home, mine=mine.home))
+            lock.acquire()
+            write_json(entry, asdict(mine))
+    return entry, lock
 
 
 def forget(path: Path) -> None:
@@ -61,18 +78,25 @@ def forget(path: Path) -> None:
 
 
 def _entries(path: Path) -> Path:
+    path = path.resolve()
     return path.with_name(f".{path.name}.users")
 
 
-def _others(entries: Path) -> Iterator[str]:
-    """Where those keep their trials who use the file now; what the dead have left is removed."""
+def _identity(directory: Path) -> str:
+    """The same for one directory under two names, as a container has it."""
+    found = directory.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _others(entries: Path) -> Iterator[User]:
+    """Those who use the file now; what the dead have left is removed."""
     for lock in entries.glob("*.lock"):
         entry = lock.with_suffix(".json")
         try:
             with FileLock(lock, timeout=0):
                 pass
         except Timeout:
-            yield str(json.loads(entry.read_text(encoding="utf-8"))["home"])
+            yield User(**json.loads(entry.read_text(encoding="utf-8")))
         else:
             _remove(entry)
 

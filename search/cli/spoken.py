@@ -12,6 +12,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, TyperException
 
+from search.cli.errors import INTERRUPTED
 from search.cli.output import say
 from search.language import explained, translated
 
@@ -56,10 +57,10 @@ class SpokenGroup(TyperGroup):
 
 
 def refused(error: TyperException | Abort) -> int:
-    """Say on stderr what typer has against a command line, or that a question was refused; its code."""
+    """Say on stderr what typer has against a command line, or that a question was not agreed to; its code."""
     if isinstance(error, Abort):
         say("Aborted!", err=True)
-        return 1
+        return INTERRUPTED
     text = io.StringIO()
     error.show(file=text)  # type: ignore[attr-defined]  # all that typer raises for a command line have it
     say(text.getvalue().rstrip("\n"), err=True)

@@ -54,10 +54,21 @@ def test_a_file_is_served_or_worked_on_but_not_both(url: str, tmp_path: Path) ->
         ExitStack().enter_context(tenant(url, home=None))
 
 
+def test_a_file_and_a_directory_are_the_same_under_other_names(url: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "also-a").symlink_to(tmp_path / "a")
+    (tmp_path / "link.db").symlink_to(tmp_path / "one.db")
+    linked = sqlite_url(tmp_path / "link.db")
+    refused = pytest.raises(UserError, match="a worker uses")
+    with tenant(url, home=tmp_path / "a"), tenant(linked, home=tmp_path / "also-a"), refused:
+        ExitStack().enter_context(tenant(linked, home=None))
+
+
 def test_who_was_killed_uses_nothing(url: str, tmp_path: Path) -> None:
     words = [sys.executable, "-c", HOLD, url, str(tmp_path / "a")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(words, env=environment(), text=True, **pipes) as other:  # type: ignore[call-overload]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=environment(), text=True, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
         assert other.stdout.readline() == "in\n"
         with pytest.raises(UserError, match="another worker"):
             ExitStack().enter_context(tenant(url, home=tmp_path / "b"))

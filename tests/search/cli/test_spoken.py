@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from typer.exceptions import Abort
 from typer.testing import CliRunner
 
 from search.cli.app import build_app
-from search.cli.spoken import WORDS
+from search.cli.spoken import WORDS, refused
 from search.language.choice import VARIABLE
 from tests.conftest import CommandLine
 
@@ -62,6 +63,10 @@ def test_in_english_typer_s_own_words_stay(cp_search: CommandLine) -> None:
 def test_a_command_that_fails_still_exits_with_its_code(cp_search: CommandLine) -> None:
     assert cp_search("status", "nobody").returncode == 2
     assert cp_search("--version").returncode == 0
+
+
+def test_a_question_that_is_not_agreed_to_ends_as_an_interruption() -> None:
+    assert refused(Abort()) == 130
 
 
 @pytest.mark.slow
