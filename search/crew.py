@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -69,7 +69,16 @@ class Post:
 class Crew:
     """The trials of one worker that run side by side."""
 
-    def __init__(self, handle: StudyHandle, workplace: Workplace, *, ledger: Ledger, stop: Stop) -> None:
+    def __init__(
+        self,
+        handle: StudyHandle,
+        workplace: Workplace,
+        *,
+        ledger: Ledger,
+        stop: Stop,
+        others_run: Callable[[], bool],
+    ) -> None:
+        """`others_run`: do trials of the study run on this machine that another worker holds?"""
         self.posts: list[Post] = []
         self._handle = handle
         self._ledger = ledger
@@ -77,6 +86,7 @@ class Crew:
         self._engine: Engine = workplace.engine
         self._limits = handle.space.limits
         self._stop = stop
+        self._others_run = others_run
         self._memory = MemoryWatch(workplace.host, clock=workplace.clock, say=workplace.audience.say)
         #: trials of which it was said that they wait for the others
         self._said_waits: set[int] = set()
@@ -153,7 +163,7 @@ class Crew:
 
     def await_memory(self) -> None:
         """Say that a trial waits for memory. Raises HostFull: in vain."""
-        self._memory.await_room(self._held())
+        self._memory.await_room(self._held(), others_run=self._others_run())
 
     def _held(self) -> list[int]:
         return [post.held_bytes for post in self.posts]

@@ -33,8 +33,8 @@ class MemoryWatch:
         self._memory = host.memory()
         self._oom_kills = host.oom_kills()
         self._peak_bytes = 0
-        #: said of the shortage that lasts: that a trial waits alone, or beside others; None: nothing
-        self._said_alone: bool | None = None
+        #: of the shortage that lasts it was said that a trial waits beside ours, and others'; None: nothing
+        self._said: tuple[bool, bool] | None = None
         self._short_since: float | None = None
 
     def is_due(self) -> bool:
@@ -62,17 +62,19 @@ class MemoryWatch:
             return True
         if self._missing_bytes(held) > 0:
             return False
-        self._said_alone = self._short_since = None
+        self._said = self._short_since = None
         return True
 
-    def await_room(self, held: Sequence[int]) -> None:
+    def await_room(self, held: Sequence[int], *, others_run: bool) -> None:
         """Say, once until there is room again, that a trial waits for it.
+
+        others_run: another worker runs trials of this search here, which will give their memory back.
 
         Raises:
             HostFull: no trial runs that could give memory back, and there was none for `LONGEST_SHORT_S`.
         """
-        now, alone = self._clock(), not held
-        if not alone:
+        now = self._clock()
+        if held or others_run:
             self._short_since = None
         elif self._short_since is None:
             self._short_since = now
@@ -81,9 +83,9 @@ class MemoryWatch:
                 f"no host memory for a trial in {LONGEST_SHORT_S / 60:.0f} min: {self._shortage()}. Close "
                 "other programs, or search smaller models or batches; the same command goes on"
             )
-        if self._said_alone != alone:
-            self._said_alone = alone
-            self._say(self._waiting(held))
+        if self._said != (bool(held), others_run):
+            self._said = bool(held), others_run
+            self._say(self._waiting(held, others_run=others_run))
 
     def explained(self, outcome: Outcome, *, held_bytes: int) -> Outcome:
         """The outcome of a process that SIGKILL ended: by the kernel for want of memory, or by a person.
@@ -111,7 +113,11 @@ class MemoryWatch:
         self._oom_kills += killed
         return killed
 
-    def _waiting(self, held: Sequence[int]) -> str:
+    def _waiting(self, held: Sequence[int], *, others_run: bool) -> str:
+        if not held and others_run:
+            return (
+                f"Waiting for host memory that trials of another worker hold: {self._shortage(named=False)}"
+            )
         if not held:
             return f"Waiting for host memory, up to {LONGEST_SHORT_S / 60:.0f} min: {self._shortage()}"
         free = f"{show_size(max(0, self._free_bytes(held)))} are to be had"
@@ -120,9 +126,9 @@ class MemoryWatch:
             f"{show_size(SPARE_BYTES)} stay free"
         )
 
-    def _shortage(self) -> str:
-        """Of a trial that would run alone: how much is missing, and who has it."""
-        others = self._host.others()
+    def _shortage(self, *, named: bool = True) -> str:
+        """Of a trial that would run alone: how much is missing, and (`named`) who has it."""
+        others = self._host.others() if named else ""
         holders = f"; others hold it: {others}" if others else ""
         missing = f"{show_size(self._missing_bytes(()))} more than are free"
         return f"a trial needs {show_size(self._needed_bytes)}, {missing}{holders}"

@@ -8,6 +8,7 @@ storage that other machines reach has a mark beside, see `heart`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,6 +134,20 @@ class Ownership:
         with FileLock(self._directory / STUDY_LOCK):
             self._ledger.read()
             return self._take_over() or (self._take_new() if new() else None)
+
+    def others_run(self, *, mine: AbstractSet[int]) -> bool:
+        """Does another worker hold a trial in this directory? As last read; mine: what this one holds."""
+        numbers = [trial.number for trial in self._ledger.running if trial.number not in mine]
+        with FileLock(self._directory / STUDY_LOCK):
+            return any(self._is_held(number) for number in numbers)
+
+    def _is_held(self, number: int) -> bool:
+        if not (trial_directory(self._directory, number) / TRIAL_LOCK).exists():
+            return False
+        lock = self._lock(number)
+        if lock is not None:
+            lock.release()
+        return lock is None
 
     def _take_over(self) -> Claim | None:
         for left in self._ledger.running:

@@ -109,7 +109,7 @@ class Worker:
             handle, workplace.directory, say=workplace.audience.say, ledger=self._ledger
         )
         self._triage = Triage(handle, workplace, ledger=self._ledger, stop=stop)
-        self._crew = Crew(handle, workplace, ledger=self._ledger, stop=stop)
+        self._crew = Crew(handle, workplace, ledger=self._ledger, stop=stop, others_run=self._others_run)
         self._pending: list[Pending] = []
         self._failures = 0
         self._refused = 0
@@ -197,6 +197,8 @@ class Worker:
         """Host memory is short: wait for it, unless nothing runs here and the study is over."""
         self._idle = True
         self._ledger.read()
+        if self._ledger.is_enough() and not self._pending and self._others_run():
+            return self._nothing_taken()
         through = self._through()
         if through is None and not (self._crew.posts and self._ledger.is_enough()):
             self._crew.await_memory()
@@ -236,6 +238,9 @@ class Worker:
             self._tell(one.claim, found)
             return True
         return self._crew.start(one.claim, one.values, room=one.room)
+
+    def _others_run(self) -> bool:
+        return self._ownership.others_run(mine=self._mine())
 
     def _mine(self) -> set[int]:
         return {one.claim.number for one in self._pending} | {post.claim.number for post in self._crew.posts}

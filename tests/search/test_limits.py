@@ -11,12 +11,15 @@ from threading import Event
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from optuna.trial import TrialState
 
 from search.engine.inline import InlineEngine, InlineRunning
 from search.history import ATTEMPTS, History
 from search.host import Host, Memory
 from search.lines import read_lines
+from search.objective import suggest
+from search.ownership import TRIAL_LOCK
 from search.seats import Seats
 from search.worker import Workplace, search
 from tests.search.fakes import SPACE, Bench, Listener, Scripted, end_by_signal, sleep_on
@@ -79,6 +82,36 @@ class Full(Host):
     def others(self) -> str:
         """Who holds the rest."""
         return "firefox 60.00 GiB"
+
+
+class Beside(Full):
+    """A machine on which another worker runs trial 0 and holds the memory while this one waits for `HOURS`.
+
+    An hour passes with each look at it. leaves_bytes: what is free once the other worker is gone.
+    """
+
+    HOURS = 3
+
+    def __init__(self, bench: Bench, text: str, *, leaves_bytes: int) -> None:
+        super().__init__(GIB // 8)
+        self.clock, self.hours = Clock(), 0
+        self._bench, self._leaves_bytes = bench, leaves_bytes
+        handle = bench.open(text)
+        suggest(handle.study.ask(), handle.space)
+        directory = bench.directory / "trial-0000"
+        directory.mkdir(parents=True)
+        self._lock = FileLock(directory / TRIAL_LOCK)
+        self._lock.acquire()
+
+    def memory(self) -> Memory:
+        """Full, and an hour later than before once this worker was heard to wait."""
+        if self._bench.listener.lines:
+            self.clock.ahead += 3600.0
+            self.hours += 1
+        if self.hours == self.HOURS:
+            self._lock.release()
+            self.free_bytes = self._leaves_bytes
+        return super().memory()
 
 
 class Queue(InlineEngine):
@@ -256,6 +289,30 @@ def test_a_search_that_waits_in_vain_for_memory_while_nothing_of_it_runs_ends_an
     assert f"Waiting for host memory, up to 30 min: {short}" in bench.listener.lines
     assert [trial.state for trial in bench.open(TWO).trials()] == [TrialState.COMPLETE]
     assert bench.search(Scripted, text=TWO).trials == {"complete": 2}
+
+
+@pytest.mark.slow
+def test_a_worker_with_nothing_to_start_waits_for_another_worker_s_trial_however_long(bench: Bench) -> None:
+    beside = Beside(bench, TWO, leaves_bytes=64 * GIB)
+    end = bench.search(Scripted, text=TWO, host=beside, clock=beside.clock)
+    assert (end.reason, end.trials) == ("trials", {"complete": 2})
+    assert beside.hours >= Beside.HOURS
+    assert bench.listener.lines == ["Waiting for the trials of another worker"]
+
+
+@pytest.mark.slow
+def test_memory_that_another_worker_s_trial_holds_is_waited_for_however_long_and_not_laid_to_others(
+    bench: Bench,
+) -> None:
+    beside = Beside(bench, SPACE, leaves_bytes=GIB // 8)
+    with pytest.raises(HostFull):
+        bench.search(Scripted, text=SPACE, host=beside, clock=beside.clock)
+    assert beside.hours > Beside.HOURS
+    short = "a trial needs 256 MiB, 128 MiB more than are free"
+    assert bench.listener.lines == [
+        f"Waiting for host memory that trials of another worker hold: {short}",
+        f"Waiting for host memory, up to 30 min: {short}; others hold it: firefox 60.00 GiB",
+    ]
 
 
 def test_a_killed_trial_that_waits_in_vain_for_memory_stays_open(bench: Bench) -> None:
