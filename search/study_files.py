@@ -19,7 +19,7 @@ from search.heart import mark_of
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
 from search.renaming import Renaming, pending, place_of, require_whole
 from search.storage import sqlite_url, storage_errors
-from search.tenancy import forget
+from search.tenancy import SERVED, forget, users
 from trainer import UserError, show_size
 
 
@@ -131,6 +131,8 @@ def require_idle(entry: Entry) -> None:
             raise UserError(
                 f"somebody works on study {entry.name} ({lock.parent}); end that first"
             ) from error
+    if entry.file is not None:
+        _require_unused(entry.file)
     running = [trial for trial in entry.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
     elsewhere = [trial.number for trial in running if mark_of(trial)[0]]
     if elsewhere:
@@ -144,6 +146,14 @@ def require_idle(entry: Entry) -> None:
             f"a worker on {host} may be making the final model of study {entry.name}; end it there with "
             "Ctrl-C, or let cp-search run take that over and end that"
         )
+
+
+def _require_unused(file: Path) -> None:
+    """Check that nobody uses the file: a worker that waits for memory holds no trial, a server none."""
+    for home in users(file):
+        if home == SERVED:
+            raise UserError(f"{file} is served by cp-search storage serve; end that first")
+        raise UserError(f"a worker uses {file}, with its trials in {home}; end that first")
 
 
 def _locks(directory: Path) -> Iterator[Path]:

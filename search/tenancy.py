@@ -72,6 +72,15 @@ def _come_in(path: Path, home: Path | None) -> tuple[Path, BaseFileLock]:
     return entry, lock
 
 
+def users(path: Path) -> list[str]:
+    """Where those keep their trials who use the file at `path` now; of a server it is `SERVED`."""
+    entries = _entries(path)
+    if not entries.is_dir():
+        return []
+    with FileLock(entries / "door"):
+        return [one.home for one in _others(entries)]
+
+
 def forget(path: Path) -> None:
     """Remove what is kept of the users of the file at `path`, which has none."""
     shutil.rmtree(_entries(path), ignore_errors=True)

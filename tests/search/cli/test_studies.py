@@ -22,6 +22,7 @@ from search.finish.whereabouts import Whereabouts, models, note, on_this_host
 from search.importing import IMPORTING
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
+from search.tenancy import tenant
 from tests.conftest import picture
 
 DISTRIBUTIONS = {
@@ -193,6 +194,22 @@ def test_a_study_somebody_works_on_is_left_alone(home: Path, words: list[str], l
     assert result.exit_code == 2
     assert "somebody works on study one" in result.output
     assert len(trials("one")) == 4
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["a worker that holds no trial", "a server"])
+@pytest.mark.parametrize("words", [["rename", "one", "two"], ["delete", "one", "--yes"]], ids=" ".join)
+def test_a_file_that_somebody_uses_is_left_alone(home: Path, words: list[str], served: bool) -> None:
+    with tenant(sqlite_url(Path("studies/one.db")), home=None if served else Path("studies")):
+        result = call("study", *words)
+    user = (
+        "studies/one.db is served by cp-search storage serve"
+        if served
+        else f"a worker uses studies/one.db, with its trials in {home / 'studies'}"
+    )
+    assert result.exit_code == 2
+    assert result.output.strip().endswith(f"{user}; end that first")
+    assert len(trials("one")) == 4
+    assert call("study", *words).exit_code == 0
 
 
 @pytest.mark.parametrize("words", [["rename", "one", "two"], ["delete", "one", "--yes"]], ids=" ".join)
