@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -30,8 +31,8 @@ class History:
     directory: Path
 
     def begin(self, *, pid: int | None) -> None:
-        """Another attempt begins."""
-        self._append({"began": _now(), "pid": pid, "mark": self.mark()})
+        """Another attempt begins; `pid`: None: not in a process of this machine."""
+        self._append({"began": _now(), "pid": pid, "on": _machine(), "mark": self.mark()})
 
     def end(self, how: str, *, seconds: float, cause: str | None = None) -> None:
         """The attempt ended; `how`: its status, or `DIED`."""
@@ -48,12 +49,14 @@ class History:
         """Note how an attempt ended whose worker did not live to see it; True if there was one.
 
         how: the status its process left. None: that died as well, and counts if it was one of this machine:
-        whatever took both may have been the trial's doing.
+        whatever took both may have been the trial's doing. Where machines share the directory another one may
+        have begun it, which only slept.
         """
         ends = [record for record in self._records() if record.keys() & {"began", "how"}]
         if not ends or "how" in ends[-1]:
             return False
-        unseen = how is None and ends[-1]["pid"] is not None
+        here = bool({*ends[-1].get("on", _machine())} & {*_machine()})
+        unseen = how is None and ends[-1]["pid"] is not None and here
         ending = DIED if unseen else how or INTERRUPTED
         self.end(ending, seconds=self._lived_s(), cause=UNSEEN if unseen else None)
         return True
@@ -117,6 +120,15 @@ class History:
 
     def _append(self, record: dict[str, Any]) -> None:
         append_line(self.directory / ATTEMPTS, record)
+
+
+def _machine() -> list[str]:
+    """What tells this machine from others: its name, and on Linux its boot, which containers share.
+
+    Either is enough: a machine keeps its name over boots, and a container made anew is given another one.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return [platform.node(), *([boot.read_text(encoding="ascii").strip()] if boot.exists() else [])]
 
 
 def _now() -> str:

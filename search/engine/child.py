@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -41,7 +41,8 @@ UNWRITABLE = 74
 class Line:
     """The child's end of the pipe; an `Observer`, and through `report` the one who is asked.
 
-    Used by one thread (the job's); `interrupt` may come from a signal or the parent's watcher.
+    Used by one thread (the job's); `interrupt` may come from a signal or the parent's watcher, `end` from the
+    watcher.
     """
 
     def __init__(self, connection: Connection, *, reports: Path | None = None) -> None:
@@ -49,6 +50,8 @@ class Line:
         self._connection = connection
         self._reports = reports
         self._interrupted = threading.Event()
+        self._last_word = threading.Lock()
+        self._at_work = False
 
     def say(self, line: str) -> None:
         """Send one line for a person."""
@@ -81,6 +84,18 @@ class Line:
     def _note(self, step: int, metrics: Mapping[str, float]) -> None:
         if self._reports is not None:
             append_line(self._reports, {"step": step, "metrics": finite(dict(metrics))})
+
+    def begin(self) -> None:
+        """The job has its directory to itself: from here on an outcome may be left there."""
+        with self._last_word:
+            self._at_work = True
+
+    def end(self, leave: Callable[[], None]) -> None:
+        """Call `leave` to write the outcome, unless somebody has: the job, or the watcher of an orphan."""
+        with self._last_word:
+            if self._at_work:
+                self._at_work = False
+                leave()
 
     _orphaned = False
 
@@ -118,7 +133,7 @@ def main(job: Job, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = Line(connection, reports=Path(job.directory) / REPORTS)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: line.interrupt())
-    threading.Thread(target=_watch_parent, args=(line,), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(line, Path(job.directory)), daemon=True).start()
     try:
         work(job, line)
     except OSError as error:
@@ -137,7 +152,9 @@ def work(job: Job, line: Line) -> None:
     with FileLock(directory / CHILD_LOCK):
         parent = multiprocessing.parent_process()
         if parent is None or parent.is_alive():
-            write_json(directory / OUTCOME, finite(outcome_of(job, line, line.report)))
+            line.begin()
+            found = finite(outcome_of(job, line, line.report))
+            line.end(lambda: write_json(directory / OUTCOME, found))
 
 
 def outcome_of(job: Job, observer: Observer, report: Report) -> dict[str, Any]:
@@ -168,12 +185,17 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _watch_parent(line: Line) -> None:
-    """An orphan checkpoints and ends; one that cannot within the grace is ended."""
+def _watch_parent(line: Line, directory: Path) -> None:
+    """An orphan checkpoints and ends; one that cannot within the grace is ended, and says that it lived."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
     wait([parent.sentinel])
     line.interrupt()
     threading.Event().wait(ORPHAN_GRACE_S)
-    os._exit(_ORPHANED)
+    late = asdict(Outcome("interrupted", str(directory)))
+    try:
+        # In an evaluation, say, nobody asks whether to end; that is no death of the trial.
+        line.end(lambda: write_json(directory / OUTCOME, late))
+    finally:
+        os._exit(_ORPHANED)

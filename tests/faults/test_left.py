@@ -243,6 +243,25 @@ def test_who_takes_a_trial_over_counts_a_death_that_nobody_saw(
     assert (history.deaths(), history.spent_s) == (deaths, 30.0)
 
 
+@pytest.mark.parametrize(
+    ("machine", "deaths"),
+    [
+        (["here", "boot 2"], 1),  # it went down and is up again
+        (["container 2", "boot 1"], 1),  # its container was made anew
+        (["elsewhere", "boot 3"], 0),
+    ],
+)
+def test_a_death_that_nobody_saw_counts_on_the_machine_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: list[str], deaths: int
+) -> None:
+    history = History(tmp_path)
+    monkeypatch.setattr(search.history, "_machine", lambda: ["here", "boot 1"])
+    history.begin(pid=1)
+    monkeypatch.setattr(search.history, "_machine", lambda: machine)
+    assert history.settle(None)
+    assert history.deaths() == deaths
+
+
 def test_attempts_that_died_with_their_workers_count_for_the_time_of_a_trial(bench: Bench) -> None:
     directory = leave(bench, 0, text=ONE, heard={}, noted={})
     History(directory).begin(pid=1)

@@ -119,12 +119,19 @@ def test_a_trial_that_takes_its_worker_along_each_time_is_failed_after_its_retri
 
 
 @pytest.mark.slow
-def test_kill_9_of_the_worker_alone_is_no_death_of_its_trial(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "job",
+    [
+        "partial(Scripted, values=(), waits=True)",
+        "lambda name: Scripted(name, values=(), after=partial(evaluate_for_long, name))",
+    ],
+)
+def test_kill_9_of_the_worker_alone_is_no_death_of_its_trial(job: str, bench: Bench) -> None:
     bench.open(SPACE_16)
     text = ONE + "limits: {retries: 0}\n"
     directory = bench.directory / "trial-0000"
     for _ in range(2):
-        worker = in_another_process(bench, "partial(Scripted, values=(), waits=True)")
+        worker = in_another_process(bench, job)
         wait_until((directory / "waiting").exists)
         (directory / "waiting").unlink()
         worker.kill()
