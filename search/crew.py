@@ -96,7 +96,7 @@ class Crew:
         place = self._workplace
         directory = place.trial_directory(claim.number)
         history = History(directory)
-        suspect = self._is_suspect(history)
+        suspect = self.is_suspect(claim.number)
         seat = None if self._must_wait(claim.number, history, suspect=suspect) else self._seat(room)
         if seat is None:
             return False
@@ -116,6 +116,11 @@ class Crew:
         post.mark, post.suspect = mark, suspect
         self.posts.append(post)
         return True
+
+    def is_suspect(self, number: int) -> bool:
+        """Is a trial on its last tries? Then it is not to take others of this machine along, nor they it."""
+        history = History(self._workplace.trial_directory(number))
+        return self._engine.on_one_machine and history.deaths() >= max(1, self._limits.retries - 1)
 
     @property
     def awaits_checkpoint(self) -> bool:
@@ -203,10 +208,6 @@ class Crew:
                 )
             return True
         return self.awaits_checkpoint
-
-    def _is_suspect(self, history: History) -> bool:
-        """Is it on its last tries? Then it is not to take others along, nor they it."""
-        return history.deaths() >= max(1, self._limits.retries - 1)
 
     def _in_vain(self) -> Iterator[Post]:
         """The trials without a checkpoint that is newer than the one they began from."""

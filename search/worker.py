@@ -176,7 +176,12 @@ class Worker:
         return len(self._crew.posts) < self.workplace.seats.count and not self._crew.awaits_checkpoint
 
     def _may_ask(self) -> bool:
-        """Trials that wait keep their places from new ones, but not from one whose worker has died."""
+        """Trials that wait keep their places from new ones, but not from one whose worker has died.
+
+        While one on its last tries waits for those that run, none is begun: all end, if not all come further.
+        """
+        if any(self._crew.is_suspect(one.claim.number) for one in self._pending):
+            return False
         return len(self._crew.posts) + len(self._pending) < self.workplace.seats.count
 
     def _wants_new(self) -> bool:

@@ -90,6 +90,10 @@ class Runner(Protocol):
 class Engine(Runner, Protocol):
     """Where jobs run, any number of them side by side."""
 
+    @property
+    def on_one_machine(self) -> bool:
+        """Do all its jobs run on this machine? What one does to it is done to the others."""
+
     def start(self, job: Job) -> Running:
         """Start `job`; whatever outcome an earlier attempt left in its directory is removed first."""
 

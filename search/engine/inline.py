@@ -19,6 +19,8 @@ from trainer import Observer, Outcome, Report, UserError, write_json
 class InlineEngine:
     """Runs each job in a thread. What a job raises ends as it would in a child; a crash of it is ours."""
 
+    on_one_machine = True
+
     def __init__(self) -> None:
         self._heard = threading.Condition()
 

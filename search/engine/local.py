@@ -37,6 +37,8 @@ _SIGKILL = 9
 class LocalEngine:
     """Runs jobs on this machine, each in its own process."""
 
+    on_one_machine = True
+
     def __init__(self, *, preload: Sequence[str] = PRELOAD, start_method: str | None = None) -> None:
         """`preload`: modules the forkserver imports. `start_method`: None takes the environment's.
 

@@ -56,6 +56,8 @@ class Needs:
 class RayEngine:
     """Runs jobs on a Ray cluster. As a context: leaves the cluster, or ends the one it started."""
 
+    on_one_machine = False
+
     def __init__(
         self, *, address: str | None = None, needs: Callable[[Job], Needs] = lambda _job: Needs()
     ) -> None:

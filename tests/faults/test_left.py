@@ -12,9 +12,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from threading import Event, Timer
+from threading import Barrier, Event, Timer
 from typing import Any
 
 import pytest
@@ -30,8 +32,8 @@ from search.ownership import STUDY_MARK
 from search.relay import RelayStorage
 from search.seats import Seats
 from search.storage import open_storage
-from tests.search.fakes import SPACE, Bench, Scripted, sleep_on
-from trainer import Outcome, UserError, write_json
+from tests.search.fakes import SPACE, Bench, Listener, Scripted, sleep_on
+from trainer import Outcome, TooManyFailures, UserError, write_json
 
 ONE = SPACE.replace("trials: 4", "trials: 1")
 ONE_AND_TIME = ONE + "limits: {trial_timeout: 30m}\n"
@@ -272,17 +274,22 @@ def test_attempts_that_died_with_their_workers_count_for_the_time_of_a_trial(ben
     assert late.user_attrs["seconds"] >= 1800
 
 
+def leave_deaths(bench: Bench, deaths: Sequence[int], *, text: str) -> None:
+    """As many trials, each of which died so often in a row and has no checkpoint."""
+    for number, times in enumerate(deaths):
+        directory = leave(bench, number, text=text, heard={}, noted={})
+        (directory / "checkpoints" / "last").unlink()
+        for _ in range(times):
+            History(directory).begin(pid=1)
+            History(directory).settle(None)
+
+
 @pytest.mark.parametrize("deaths_of_other", [0, 2])
 def test_a_trial_that_died_again_and_again_starts_when_the_others_have_come_further(
     bench: Bench, deaths_of_other: int
 ) -> None:
     two = SPACE.replace("trials: 4", "trials: 2")
-    for number, deaths in enumerate((deaths_of_other, 2)):
-        directory = leave(bench, number, text=two, heard={}, noted={})
-        (directory / "checkpoints" / "last").unlink()
-        for _ in range(deaths):
-            History(directory).begin(pid=1)
-            History(directory).settle(None)
+    leave_deaths(bench, (deaths_of_other, 2), text=two)
     first, second_began = bench.directory / "trial-0000" / "checkpoints" / "last", Event()
 
     def linger() -> None:
@@ -299,3 +306,36 @@ def test_a_trial_that_died_again_and_again_starts_when_the_others_have_come_furt
     assert end.trials == {"complete": 2}
     waits = "Trial 1 waits until those that run have come further: it died 2 times in a row"
     assert bench.listener.lines.count(waits) == (deaths_of_other == 0)
+
+
+def test_while_a_trial_that_died_again_and_again_waits_no_new_one_is_begun(bench: Bench) -> None:
+    leave_deaths(bench, (0, 2), text=SPACE)
+    waits = Event()
+    bench.listener = Listener(lambda line: waits.set() if line.startswith("Trial 1 waits") else None)
+
+    def linger() -> None:
+        assert waits.wait(60)
+
+    def make(directory: str) -> Scripted:
+        return Scripted(directory, values=(), status="failed", after=linger)
+
+    text = SPACE.replace("max_failures: 3", "max_failures: 2")
+    with pytest.raises(TooManyFailures):
+        bench.search(make, text=text, engine=InlineEngine(), seats=Seats(3))
+    assert [number for number, _ in bench.listener.started] == [0, 1]
+
+
+def test_on_a_cluster_a_trial_that_died_again_and_again_runs_beside_others(bench: Bench) -> None:
+    class Cluster(InlineEngine):
+        on_one_machine = False
+
+    two = SPACE.replace("trials: 4", "trials: 2")
+    leave_deaths(bench, (0, 2), text=two)
+    together = Barrier(2)
+
+    def meet() -> None:
+        together.wait(60)
+
+    assert bench.search(partial(Scripted, after=meet), text=two, engine=Cluster(), seats=Seats(2)).trials == {
+        "complete": 2
+    }
