@@ -14,9 +14,16 @@ from search.interruption import Stop
 _EVERY_S = 1e-4
 #: waits that were cut short
 _WAITS = 2_000
+#: until a signal that comes once, in the middle of a wait that is longer than any machine is slow
+_ONCE_S, _LONG_S = 0.05, 20.0
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers that send signals here")
+needs_timers = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="there are no timers that send signals here"
+)
+
+
+@needs_timers
 def test_a_signal_in_the_middle_of_a_wait_is_heeded() -> None:
     stops = [Stop()]
 
@@ -33,6 +40,21 @@ def test_a_signal_in_the_middle_of_a_wait_is_heeded() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert stops[-1].asked
+
+
+@needs_timers
+def test_a_single_signal_ends_a_wait_and_no_second_one_is_needed() -> None:
+    stop = Stop()
+    before = signal.signal(signal.SIGALRM, lambda _signal, _frame: stop.ask())
+    signal.setitimer(signal.ITIMER_REAL, _ONCE_S)
+    began = time.monotonic()
+    try:
+        stop.wait(_LONG_S)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stop.asked
+    assert time.monotonic() - began < _LONG_S / 2
 
 
 def test_a_wait_ends_when_its_time_is_over_and_at_once_for_who_comes_after_the_asking() -> None:
