@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import queue
 import threading
@@ -19,13 +20,25 @@ from trainer import Outcome
 if TYPE_CHECKING:
     from search.engine.job import FromChild, FromParent
 
+#: another's directory, or a file system that is mounted so
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+#: the disk, or what the user may have of it
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 def unusable(directory: Path, error: OSError) -> str:
     """What is told of a directory that this node cannot make, or write."""
-    return (
-        f"the node {platform.node()} cannot use {directory}: {error.strerror}; let the user that Ray runs as "
-        "write there, or take the node out of the cluster"
-    )
+    node, said = platform.node(), error.strerror or str(error)
+    if error.errno in _FORBIDDEN:
+        return (
+            f"the node {node} cannot use {directory}: {said}; let the user that Ray runs as write "
+            "there, or take the node out of the cluster"
+        )
+    if error.errno in _FULL:
+        return (
+            f"the node {node} cannot use {directory}: {said}; make room there, and the same command goes on"
+        )
+    return f"the node {node} cannot use {directory}: {said}; the same command goes on after that"
 
 
 class Mailbox:
