@@ -96,7 +96,10 @@ class History:
 
     def going_on(self, cause: str, *, retries: int) -> str:
         """For a person: that the trial is tried again, and how often that was in vain."""
-        deaths = self.deaths()
+        return self.going_on_after(self.deaths(), cause, retries=retries)
+
+    def going_on_after(self, deaths: int, cause: str, *, retries: int) -> str:
+        """The same where somebody else counts the deaths."""
         count = f" (retry {deaths} of {retries})" if deaths else ""
         if self.mark():
             return f"{cause}; it goes on from its checkpoint{count}"

@@ -130,8 +130,8 @@ class MemoryWatch:
         """Of a trial that would run alone: how much is missing, and (`named`) who has it."""
         others = self._host.others() if named else ""
         holders = f"; others hold it: {others}" if others else ""
-        missing = f"{show_size(self._missing_bytes(()))} more than are free"
-        return f"a trial needs {show_size(self._needed_bytes)}, {missing}{holders}"
+        needed, missing = show_size(self._needed_bytes), show_size(self._missing_bytes(()))
+        return f"a trial needs {needed}, {missing} more than are free{holders}"
 
     def _missing_bytes(self, held: Sequence[int]) -> int:
         """What another trial needs beyond what there is for it; not above 0: there is enough."""

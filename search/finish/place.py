@@ -13,6 +13,7 @@ from search.engine.base import Call, Engine, run_calls
 from search.engine.job import Job
 from search.engine.local import await_orphan, read_result
 from search.finish.record import read_record, write_record
+from search.history import History
 from search.seats import Seat
 from search.workplace import MakeJob, train_job
 from trainer import CpSearchError, Observer, UserError
@@ -62,8 +63,9 @@ class FinishPlace:
             if not lost or self.observer.interrupted():
                 break
             for index in lost:
-                error = (results[index] or {}).get("error")
-                calls[index].observer.say(f"{error}; it goes on (retry {retry} of {self.retries})")
+                cause = str((results[index] or {}).get("error"))
+                left = History(Path(calls[index].job.directory))
+                calls[index].observer.say(left.going_on_after(retry, cause, retries=self.retries))
             again = run_calls(self.engine, [calls[index] for index in lost], at_once=self.at_once)
             for index, result in zip(lost, again, strict=True):
                 results[index] = result

@@ -222,7 +222,7 @@ def test_confirming_runs_whose_processes_are_killed_go_on_from_their_checkpoints
     assert [run.value for one in stored.candidates for run in one.runs] == [0.6] * 4
     for log in (bench.directory / "confirm").glob("trial-*/steps.log"):
         assert log.read_text() == "1\n2\n"
-    assert sum("it goes on (retry 1 of 3)" in line for line in watcher.lines) == 4
+    assert sum("; it goes on from its checkpoint (retry 1 of 3)" in line for line in watcher.lines) == 4
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_a_confirming_run_that_always_dies_is_recorded_as_lost_after_its_retries
     assert stored is not None
     (run,) = stored.candidates[0].runs
     assert (run.status, run.value) == ("failed", None)
-    assert sum("it goes on (retry" in line for line in watcher.lines) == 1
+    assert sum("; it goes on from its checkpoint (retry 1 of 1)" in line for line in watcher.lines) == 1
 
 
 def test_confirming_runs_go_on_one_by_one(tmp_path: Path) -> None:

@@ -64,6 +64,32 @@ def test_english_is_left_alone() -> None:
     assert translated("Done.\nReally.", language="en") == "Done.\nReally."
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "Confirming trial 3, seed 42 | killed by signal 9; it goes on from its checkpoint (retry 1 of 3)",
+            "重複確認試驗 3，隨機種子 42 | 被訊號 9 終止；將從檢查點繼續（第 1 次重試，共 3 次）",
+        ),
+        (
+            "its process ended with code 3 and left no outcome; it starts again (retry 2 of 3)",
+            "它的行程以結束碼 3 結束，沒有留下結果；將重新開始（第 2 次重試，共 3 次）",
+        ),
+        (
+            "Waiting for host memory, up to 30 min: a trial needs 1.00 GiB, 3 MiB more than are free",
+            "等候主機記憶體，最多 30 分鐘：一個試驗需要 1.00 GiB，還缺 3 MiB",
+        ),
+        (
+            "Waiting for host memory that trials of another worker hold: "
+            "a trial needs 2 MiB, 1 MiB more than are free",
+            "等候其他工作者的試驗所佔用的主機記憶體：一個試驗需要 2 MiB，還缺 1 MiB",
+        ),
+    ],
+)
+def test_lines_made_of_several_messages_are_said_whole(line: str, said: str) -> None:
+    assert catalogue.load("zh-TW").line(line) == said
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_template_is_worded_so_in_the_code(language: str) -> None:
     said = set(worded())
