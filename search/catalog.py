@@ -13,7 +13,15 @@ from search.board.sources import is_sqlite
 from search.importing import is_half_imported, may_be_replaced
 from search.origin import ORIGIN, read_origin
 from search.renaming import require_whole
-from search.storage import masked, open_existing, quiet_optuna, sqlite_path, sqlite_url, storage_errors
+from search.storage import (
+    NoStudy,
+    masked,
+    open_existing,
+    quiet_optuna,
+    sqlite_path,
+    sqlite_url,
+    storage_errors,
+)
 from trainer import UserError, closest
 
 
@@ -68,8 +76,9 @@ class Catalog:
         whole: one that was imported only half is refused.
 
         Raises:
-            UserError: there is none, the storage holds several and the name says not which, or an import or
-                a renaming of it was cut off.
+            NoStudy: there is none.
+            UserError: the file holds several and the name says not which, or an import or a renaming of it
+                was cut off.
         """
         require_whole(name, self.studies_dir)
         entry = self._found(name)
@@ -88,7 +97,9 @@ class Catalog:
                 return entry
         if self.storage_url is None and len(found) == 1:
             return found[0]
-        raise UserError(f"no study {name} in {masked(url)}; it holds: {_listed(found)}")
+        message = f"no study {name} in {masked(url)}; it holds: {_listed(found)}"
+        is_file = self.storage_url is None and sqlite_path(url) is not None
+        raise UserError(message) if is_file and found else NoStudy(message)
 
     def is_taken(self, name: str, storage_url: str) -> bool:
         """Is there a study of that name in that storage, or a directory of its trials?"""
@@ -143,7 +154,7 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
     """The storage URL meant by a study's name, its .db file, its directory, or a URL.
 
     Raises:
-        UserError: there is none; the message lists what is there.
+        NoStudy: there is none; the message lists what is there.
     """
     if "://" in name_or_path:
         return name_or_path
@@ -153,12 +164,12 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
             return sqlite_url(candidate)
     there = study_names(studies_dir)
     if not there:
-        raise UserError(
+        raise NoStudy(
             f"no study {name_or_path} in {studies_dir}; there are none yet; cp-search run SPACE makes one"
         )
     near = closest(name_or_path, there)
     hint = f"did you mean {near}? " if near else ""
-    raise UserError(f"no study {name_or_path} in {studies_dir}; {hint}there are: {', '.join(there)}")
+    raise NoStudy(f"no study {name_or_path} in {studies_dir}; {hint}there are: {', '.join(there)}")
 
 
 def study_names(studies_dir: Path) -> list[str]:

@@ -15,6 +15,7 @@ from search.carry import Carried, carry_over
 from search.catalog import Catalog, Entry
 from search.change import changes
 from search.space import Space
+from search.storage import NoStudy
 from search.study import ATTRIBUTE, CARRIED
 from trainer import UserError
 
@@ -42,11 +43,11 @@ def warm_start(space: Space, other: str, catalog: Catalog) -> Descent:
     """`space` with what fits of the study `other`; a study that was begun before goes on without it.
 
     Raises:
-        UserError: there is no such study, or it is the one that is to be made.
+        UserError: there is no such study, it is not whole, or it is the one that is to be made.
     """
     try:
         entry = catalog.find(other)
-    except UserError:
+    except NoStudy:
         if not _is_made(space.name, catalog):
             raise
         note = f"Study {other} is not there any more; study {space.name} was begun before and goes on"
@@ -62,11 +63,11 @@ def fork(space: Space, *, name: str | None, catalog: Catalog) -> Descent:
     Typed again, it goes on with the fork that was made of this same space.
 
     Raises:
-        UserError: there is no study to fork, or it can go on with the space as it is.
+        UserError: there is no study to fork, it is not whole, or it can go on with the space as it is.
     """
     try:
         entry = catalog.find(space.name)
-    except UserError:
+    except NoStudy:
         made = _made_before(space, name, catalog)
         if made is None:
             raise

@@ -38,6 +38,10 @@ _EXAMPLES = "use a URL such as sqlite:///studies/NAME.db, postgresql+psycopg://U
 _EXTRAS = {"postgresql": "postgres", "grpc": "grpc"}
 
 
+class NoStudy(UserError):
+    """There is none of that name, or no file it could be in."""
+
+
 def open_storage(
     storage_url: str, *, create: bool = True, say: Callable[[str], None] | None = None
 ) -> BaseStorage:
@@ -85,10 +89,10 @@ def open_existing(storage_url: str) -> BaseStorage:
 
 
 def require_existing(storage_url: str) -> None:
-    """Check that the file of an SQLite storage is there. Raises UserError: it is not."""
+    """Check that the file of an SQLite storage is there. Raises NoStudy: it is not."""
     path = sqlite_path(storage_url)
     if path is not None and not path.is_file():
-        raise UserError(f"no study at {path}: there is no such file")
+        raise NoStudy(f"no study at {path}: there is no such file")
 
 
 def open_file(path: Path) -> RDBStorage:

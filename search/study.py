@@ -234,8 +234,13 @@ def _check_definition(study: Study, space: Space, *, storage_url: str) -> list[s
     """
     stored = study.user_attrs.get(ATTRIBUTE)
     if is_half_imported(study):
-        difference = "its import was cut off: type the same cp-search study import again first"
-    elif stored is None:
+        # Nor could it be forked: what of it fits is not known before all of it is there.
+        raise space.problem_at(
+            ("name",),
+            f"a study named {space.name} exists in {masked(storage_url)}, but its import was cut off: type "
+            "the same cp-search study import again first, or give this one another name (--name NEW)",
+        )
+    if stored is None:
         if all(_is_furniture(trial) for trial in study.get_trials(deepcopy=False)):
             return []
         difference = "it was not made by cp-search"

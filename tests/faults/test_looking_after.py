@@ -240,8 +240,9 @@ def test_a_study_whose_import_was_cut_off_is_not_searched_and_not_shown_as_whole
     study = optuna.load_study(study_name="one", storage=sqlite_url(Path("studies/one.db")))
     mark(study, importing=True)
     space = replace(space_of(home, SOURCE), name="one")
-    with pytest.raises(ConfigError, match="its import was cut off: type the same"):
+    with pytest.raises(ConfigError, match="its import was cut off: type the same") as refused:
         open_study(space, storage_url=sqlite_url(Path("studies/one.db")))
+    assert "--fork" not in str(refused.value), "which is refused as well"
     assert call("study", "list").output.startswith("one: half imported; ")
     result = call("report", "one")
     assert result.exit_code == 2

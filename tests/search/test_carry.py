@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from search.catalog import Catalog
 from search.change import changes
 from search.fork import Descent, fork, warm_start
+from search.importing import mark
+from search.renaming import PENDING
+from search.storage import sqlite_url
 from search.study import ATTRIBUTE, CARRIED, StudyHandle, open_study
 from search.worker import Workplace, search
 from tests.search.fakes import SPACE, Bench, Scripted
@@ -199,6 +204,42 @@ def test_a_fork_goes_on_once_what_it_was_made_of_is_gone(
     assert len(begin(bench, descent).trials()) == 1
     with pytest.raises(UserError, match="no study fake"):
         fork(bench.space(SPACE.replace("log: true", "log: false")), name=name, catalog=catalog)
+
+
+def half_imported(home: Path) -> str:
+    """The study `fake` is; what is said of it."""
+    mark(optuna.load_study(study_name="fake", storage=sqlite_url(home / "fake.db")), importing=True)
+    return "the import of study fake was cut off"
+
+
+def half_renamed(home: Path) -> str:
+    """The study `fake` is; what is said of it."""
+    record = {"old": "fake", "to": "real", "storage_url": sqlite_url(home / "fake.db"), "owns_file": True}
+    (home / PENDING).write_text(json.dumps(record))
+    return "the renaming of study fake to real was cut off"
+
+
+def one_of_several(home: Path) -> str:
+    """In the file `fake.db`, none of them called so; what is said of that."""
+    (home / "fake.db").unlink()
+    for name in ("a", "b"):
+        optuna.create_study(storage=sqlite_url(home / "fake.db"), study_name=name)
+    return "it holds: a, b"
+
+
+@pytest.mark.parametrize("spoilt", [half_imported, half_renamed, one_of_several])
+def test_a_study_that_is_there_but_not_to_be_had_is_not_told_as_gone(
+    bench: Bench, catalog: Catalog, spoilt: Callable[[Path], str]
+) -> None:
+    tried(bench, 2e-5)
+    following, changed = replace(bench.space(), name="next"), bench.space(NARROWER)
+    begin(bench, warm_start(following, "fake", catalog))
+    begin(bench, fork(changed, name=None, catalog=catalog))
+    said = spoilt(bench.home)
+    with pytest.raises(UserError, match=said):
+        warm_start(following, "fake", catalog)
+    with pytest.raises(UserError, match=said):
+        fork(changed, name=None, catalog=catalog)
 
 
 def test_a_study_does_not_begin_with_itself(bench: Bench, catalog: Catalog) -> None:
