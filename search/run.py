@@ -153,6 +153,7 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
     directory = options.studies_dir / name
     origin = read_origin(directory)
     space = origin.load_space()
+    own_template = options.template in (None, space.finish.template)
     if options.template is not None:
         space = space.finished_with(options.template)
     url = options.storage or origin.storage_url
@@ -165,7 +166,8 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
         _require_trial(handle, options.trial)
         engine = LocalEngine()
         workplace = Workplace(directory, engine, audience, _table(space, engine, audience).card)
-        final, interrupted = _finish(handle, workplace, partial(finish, trial=options.trial))
+        work = partial(finish, trial=options.trial, own_template=own_template)
+        final, interrupted = _finish(handle, workplace, work)
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
     )

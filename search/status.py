@@ -88,7 +88,7 @@ def status_of(entry: Entry) -> StudyStatus:
         running=[_summary(trial, value=_last(trial)) for trial in running],
         last_activity=_last_activity(trials),
         final=final,
-        elsewhere=[] if final else models(entry.study),
+        elsewhere=[] if final else models(entry.study, directory=entry.directory),
         half_imported=is_half_imported(entry.study),
     )
 

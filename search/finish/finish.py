@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from socket import gethostname
 from typing import TYPE_CHECKING, TypeVar
 
 from optuna.trial import FrozenTrial
@@ -25,7 +24,7 @@ from search.finish.record import key_of, read_record, write_record
 from search.finish.retrain import Recipe, begin, best_length, recipe, train
 from search.finish.stored import CONFIRM, FINAL, read_stored
 from search.finish.turn import in_turn
-from search.finish.whereabouts import Whereabouts, key_in, models, note, on_this_host
+from search.finish.whereabouts import Whereabouts, key_in, made_here, models, note, withdraw
 from search.finish.words import candidate_line
 from search.storage import is_local
 from search.study import best_trial
@@ -48,21 +47,29 @@ class _Made:
     confirmation: Confirmation | None
 
 
-def finish(handle: StudyHandle, place: FinishPlace, *, trial: int | None = None) -> Final | None:
+def finish(
+    handle: StudyHandle, place: FinishPlace, *, trial: int | None = None, own_template: bool = True
+) -> Final | None:
     """The finished model of a study, made here; None where no trial completed.
 
-    trial: retrain this one; None takes the best confirmed one. An interruption, and a part that failed, are
-    told by the status of what is returned; the same call does only what is missing then.
+    trial: retrain this one; None takes the best confirmed one. own_template: False with another than the
+    space's. What either chose is not what other machines take for the study's finished model. An
+    interruption, and a part that failed, are told by the status of what is returned; the same call does only
+    what is missing then.
 
     Raises:
         UserError: what the user can mend.
     """
-    return _told(handle, place, lambda mine: _confirmed(handle, mine, trial=trial), trial=trial)
+
+    def work(mine: FinishPlace) -> Final:
+        return _confirmed(handle, mine, trial=trial, noted=trial is None and own_template)
+
+    return _told(handle, place, work, trial=trial)
 
 
 def finish_once(handle: StudyHandle, place: FinishPlace) -> Final | Whereabouts | None:
     """As `finish`, unless another machine has made the model where it cannot be seen from here: its place."""
-    return _told(handle, place, lambda mine: _elsewhere(handle, mine) or _confirmed(handle, mine, trial=None))
+    return _told(handle, place, lambda mine: _elsewhere(handle, mine) or _confirmed(handle, mine))
 
 
 def _told(
@@ -82,12 +89,11 @@ def _elsewhere(handle: StudyHandle, place: FinishPlace) -> Whereabouts | None:
     """The model that was made of these trials, where that cannot be seen from here."""
     if is_local(handle.storage_url):
         return None
-    home = (place.study / FINAL).resolve()
-    found = models(handle.study, of=_of(handle))
-    if key_in(home / "final.json") in [one.made_from for one in found]:
+    found = models(handle.study, directory=place.study, of=_of(handle))
+    if key_in(place.study / FINAL / "final.json") in [one.made_from for one in found]:
         return None
     # What was noted of this directory, and is not there, is to be made again.
-    others = [one for one in found if Path(one.model_dir).parent != home or one.host != gethostname()]
+    others = [one for one in found if not one.lies_in(place.study)]
     return others[-1] if others else None
 
 
@@ -98,7 +104,9 @@ def _of(handle: StudyHandle) -> str:
     return key_of({"finish": asked.model_dump(mode="json"), "trials": [trial.number for trial in trials]})
 
 
-def _confirmed(handle: StudyHandle, place: FinishPlace, *, trial: int | None) -> Final:
+def _confirmed(
+    handle: StudyHandle, place: FinishPlace, *, trial: int | None = None, noted: bool = True
+) -> Final:
     started, of = time.monotonic(), _of(handle)
     # Who names a trial has chosen: nothing is confirmed for it that was not before.
     confirmation = confirm(handle, place) if trial is None else read_stored(place.study).confirmation
@@ -106,10 +114,18 @@ def _confirmed(handle: StudyHandle, place: FinishPlace, *, trial: int | None) ->
     final = _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
     for name in (CONFIRM, FINAL):
         sweep(place.study / name)
-    made_from = key_in(place.study / FINAL / "final.json")
-    if not is_local(handle.storage_url) and final.model_dir is not None and made_from is not None:
-        note(handle.study, on_this_host(final.model_dir, made_from=made_from), of=of)
+    if not is_local(handle.storage_url):
+        _tell(handle, place, final, of=of if noted else None)
     return final
+
+
+def _tell(handle: StudyHandle, place: FinishPlace, final: Final, *, of: str | None) -> None:
+    """Tell the other machines of the model; of None: that what lies here is not the study's."""
+    made_from = key_in(place.study / FINAL / "final.json")
+    if of is None:
+        withdraw(handle.study, place.study, but=made_from)
+    elif final.model_dir is not None and made_from is not None:
+        note(handle.study, made_here(place.study, final.model_dir, made_from=made_from), of=of)
 
 
 def _finish(

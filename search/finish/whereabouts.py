@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from trainer import write_text
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -14,30 +17,56 @@ if TYPE_CHECKING:
 
 #: system attribute of a study: {"of": what was to be finished, "models": [a `Whereabouts` each]}
 MODELS = "cp_search:models"
+#: in a study's directory: a name of it that is the same on every host, and in every container, that has it
+IDENTITY = ".identity"
 
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """A finished model: the host that made it and the directory there. made_from: key of its `final.json`."""
+    """A finished model: the host that made it and the directory there.
+
+    made_from: key of its `final.json`. home: identity of the study's directory that it lies in.
+    """
 
     host: str
     model_dir: str
     made_from: str
+    home: str = ""
 
     @property
     def place(self) -> tuple[str, str]:
         """Host and directory."""
         return self.host, self.model_dir
 
-    @property
-    def is_gone(self) -> bool:
-        """Was it deleted since? Of another host's that is not known from here."""
+    def lies_in(self, study: Path) -> bool:
+        """Was it made in this directory of the study, under whatever host name that was?"""
+        return self.home != "" and self.home == _identity(study)
+
+    def is_gone(self, study: Path) -> bool:
+        """Was it deleted since? Of one on another host, outside of `study`, that is not known from here."""
+        if self.lies_in(study):
+            # As seen from here: a container may have the directory at another place.
+            return not study.joinpath(*Path(self.model_dir).parts[-2:]).is_dir()
         return self.host == socket.gethostname() and not Path(self.model_dir).is_dir()
 
 
-def on_this_host(model_dir: str, *, made_from: str) -> Whereabouts:
-    """A model on this host."""
-    return Whereabouts(socket.gethostname(), str(Path(model_dir).resolve()), made_from)
+def made_here(study: Path, model_dir: str, *, made_from: str) -> Whereabouts:
+    """A model on this host, in the directory `study`, which is given an identity if it has none.
+
+    Whoever calls it has that directory's finish to himself.
+    """
+    home = _identity(study)
+    if not home:
+        home = uuid.uuid4().hex
+        write_text(study / IDENTITY, f"{home}\n")
+    return Whereabouts(socket.gethostname(), str(Path(model_dir).resolve()), made_from, home)
+
+
+def _identity(study: Path) -> str:
+    try:
+        return (study / IDENTITY).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
 
 
 def note(study: Study, made: Whereabouts, *, of: str) -> None:
@@ -45,13 +74,28 @@ def note(study: Study, made: Whereabouts, *, of: str) -> None:
 
     Whoever notes one has the study's finish to himself.
     """
-    others = [
-        one for one in _models(study, of=of) if (one.host, one.model_dir) != (made.host, made.model_dir)
-    ]
+    others = [one for one in _models(study, of=of) if one.home != made.home and one.place != made.place]
     found = [*others, made]
     if found != _models(study, of=of):
-        document: dict[str, Any] = {"of": of, "models": [asdict(one) for one in found]}
-        study._storage.set_study_system_attr(study._study_id, MODELS, document)
+        _write(study, found, of=of)
+
+
+def withdraw(study: Study, directory: Path, *, but: str | None) -> None:
+    """Forget the study's model in `directory`, where one made from something else than `but` lies now."""
+    found = _models(study, of=None)
+    kept = [one for one in found if not one.lies_in(directory) or one.made_from == but]
+    if kept != found:
+        _write(study, kept, of=_document(study)["of"])
+
+
+def _write(study: Study, found: list[Whereabouts], *, of: str) -> None:
+    document: dict[str, Any] = {"of": of, "models": [asdict(one) for one in found]}
+    study._storage.set_study_system_attr(study._study_id, MODELS, document)
+
+
+def _document(study: Study) -> dict[str, Any]:
+    found: dict[str, Any] = study._storage.get_study_system_attrs(study._study_id).get(MODELS) or {}
+    return found
 
 
 def follow(storage: BaseStorage, name: str, *, old: Path, new: Path) -> None:
@@ -65,18 +109,22 @@ def follow(storage: BaseStorage, name: str, *, old: Path, new: Path) -> None:
 
 def _followed(one: dict[str, str], *, old: Path, new: Path) -> dict[str, str]:
     model = Path(one["model_dir"])
-    if one["host"] != socket.gethostname() or not model.is_relative_to(old):
+    is_ours = one["host"] == socket.gethostname() or Whereabouts(**one).lies_in(new)
+    if not is_ours or not model.is_relative_to(old):
         return one
     return {**one, "model_dir": str(new / model.relative_to(old))}
 
 
-def models(study: Study, *, of: str | None = None) -> list[Whereabouts]:
-    """The models of the finish `of` (None: of the last one) that are there, the latest last."""
-    return [one for one in _models(study, of=of) if not one.is_gone]
+def models(study: Study, *, directory: Path, of: str | None = None) -> list[Whereabouts]:
+    """The models of the finish `of` (None: of the last one) that are there, the latest last.
+
+    directory: of the study on this machine.
+    """
+    return [one for one in _models(study, of=of) if not one.is_gone(directory)]
 
 
 def _models(study: Study, *, of: str | None) -> list[Whereabouts]:
-    found: dict[str, Any] = study._storage.get_study_system_attrs(study._study_id).get(MODELS) or {}
+    found = _document(study)
     if of is not None and found.get("of") != of:
         return []
     return [Whereabouts(**one) for one in found.get("models", [])]

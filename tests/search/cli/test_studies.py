@@ -18,7 +18,7 @@ from search.cli.app import build_app
 from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import FINISH_MARK, finisher
-from search.finish.whereabouts import Whereabouts, models, note, on_this_host
+from search.finish.whereabouts import Whereabouts, made_here, models, note
 from search.importing import IMPORTING
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
@@ -137,10 +137,11 @@ def test_rename_follows_a_model_that_the_storage_knows_of(home: Path) -> None:
     study = optuna.load_study(study_name="one", storage=url)
     elsewhere = Whereabouts("elsewhere", str(model), "key")
     note(study, elsewhere, of="its trials")
-    note(study, on_this_host(str(model), made_from="key"), of="its trials")
+    note(study, made_here(Path("studies/one"), str(model), made_from="key"), of="its trials")
     result = call("study", "rename", "one", "two", "--storage", url)
     assert result.exit_code == 0, result.output
-    found = models(optuna.load_study(study_name="two", storage=url))
+    renamed = optuna.load_study(study_name="two", storage=url)
+    found = models(renamed, directory=Path("studies/two"))
     assert found[0] == elsewhere
     assert found[1].model_dir == str(home / "studies" / "two" / "final" / "model")
 
@@ -230,11 +231,11 @@ def test_an_imported_study_is_finished_by_nobody_and_has_no_model_elsewhere(home
     storage.set_study_system_attr(study._study_id, FINISH_MARK, ["elsewhere:boot:4026:1:x", 7])
     note(study, Whereabouts("elsewhere", "/there/final/model", "key"), of="its trials")
     storage.set_study_system_attr(study._study_id, "cp_search:searched_s", 7.5)
-    assert len(models(study)) == 1
+    assert len(models(study, directory=Path("studies/one"))) == 1
     assert call("study", "export", "one", "--to", "one.json").exit_code == 0
     assert call("study", "import", "one.json", "--name", "again").exit_code == 0
     copy = optuna.load_study(study_name="again", storage=sqlite_url(Path("studies/again.db")))
-    assert (finisher(copy), models(copy)) == (None, [])
+    assert (finisher(copy), models(copy, directory=Path("studies/again"))) == (None, [])
     kept = copy._storage.get_study_system_attrs(copy._study_id)
     assert kept == {"cp_search:searched_s": 7.5, IMPORTING: False}
 
