@@ -21,6 +21,8 @@ from search.finish.place import FinishPlace
 from search.finish.record import key_of, read_record, write_record
 from search.finish.whereabouts import Whereabouts, models
 from search.heart import Heart
+from search.origin import write_origin
+from search.run import RetrainOptions, retrain_study
 from search.study import StudyHandle
 from tests.search.finals import final
 from tests.search.storages import Site, served_site
@@ -132,3 +134,16 @@ def test_a_directory_is_the_same_in_every_container(
     assert [known.host for known in models(handle.study, directory=one.study)] == ["def"]
     under(monkeypatch, "ghi")
     assert isinstance(finish_once(handle, place(site, "two")), Whereabouts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("template", "noted"), [("fast_dev", False), ("production", True), (None, True)])
+def test_retrain_tells_the_others_only_of_a_model_with_the_space_s_own_template(
+    site: Site, template: str | None, noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.finish.finish.confirm", lambda _handle, _place: None)
+    handle = studied(site)
+    place(site, handle.name)
+    write_origin(site.home / handle.name, handle.space, storage_url=handle.storage_url, settings={})
+    retrain_study(handle.name, options=RetrainOptions(site.home, template=template))
+    assert bool(models(handle.study, directory=site.home / handle.name)) is noted
