@@ -168,7 +168,9 @@ class Crew:
 
     def await_memory(self) -> None:
         """Say that a trial waits for memory. Raises HostFull: in vain."""
-        self._memory.await_room(self._held(), others_run=self._others_run())
+        held = self._held()
+        # Beside trials of one's own those of others change nothing, and are not told again and again.
+        self._memory.await_room(held, others_run=not held and self._others_run())
 
     def _held(self) -> list[int]:
         return [post.held_bytes for post in self.posts]
