@@ -174,6 +174,7 @@ def test_where_settings_differ_the_best_points_are_queued(bench: Bench, catalog:
     assert "training.num_epochs was 3 and is 9" in "\n".join(bench.listener.lines)
 
 
+@pytest.mark.slow
 def test_a_study_that_was_begun_with_another_goes_on_once_that_is_gone(
     bench: Bench, catalog: Catalog
 ) -> None:
@@ -227,6 +228,7 @@ def one_of_several(home: Path) -> str:
     return "it holds: a, b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoilt", [half_imported, half_renamed, one_of_several])
 def test_a_study_that_is_there_but_not_to_be_had_is_not_told_as_gone(
     bench: Bench, catalog: Catalog, spoilt: Callable[[Path], str]

@@ -277,6 +277,7 @@ def test_a_trial_that_would_run_alone_may_have_what_is_otherwise_left_to_others(
     assert [line for line in bench.listener.lines if line.startswith("Waiting")] == []
 
 
+@pytest.mark.slow
 def test_a_search_that_waits_in_vain_for_memory_while_nothing_of_it_runs_ends_and_says_who_has_it(
     bench: Bench,
 ) -> None:

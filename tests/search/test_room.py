@@ -209,6 +209,7 @@ def test_rooms_are_planned_in_a_child_that_says_how_far_it_is(tmp_path: Path) ->
     assert any(one.room.measures for one in room.planned if one.room.verdict == "fits")
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_used_is_named_by_the_planning_too(tmp_path: Path) -> None:
     space = make_space(tmp_path, set={**SPACE["set"], "data.train_path": "no.jsonl", "data.val_path": "no"})
     ask = Surveyor(LocalEngine(preload=()), Listener(), CardSpec("any", 2**30, virtual=True))
@@ -261,6 +262,7 @@ def test_a_space_that_cannot_fit_ends_the_command_and_leaves_nothing(
     assert not [name for name in picture(tmp_path) if name.startswith("studies")]
 
 
+@pytest.mark.slow
 def test_a_rehearsal_needs_a_space_that_names_a_card(tmp_path: Path, cp_search: CommandLine) -> None:
     for name in ("train", "val"):
         write_rows(tmp_path / f"{name}.jsonl", 40)

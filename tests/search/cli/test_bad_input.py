@@ -149,6 +149,7 @@ def named(case: Case) -> str:
     return case.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*IN_THE_SPACE, *IN_THE_DATA, *ELSEWHERE], ids=named)
 def test_a_search_says_what_is_wrong_and_touches_nothing(
     case: Case, project: Path, cp_search: CommandLine

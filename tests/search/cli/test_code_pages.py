@@ -24,6 +24,7 @@ def on(code_page: str, *words: str, **more: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code_page", CODE_PAGES)
 def test_messages_in_chinese_are_escaped_where_they_cannot_be_shown(code_page: str) -> None:
     refused = on(code_page, "--lang", "zh-TW", "status", "nothing", LC_ALL="C", PYTHONUTF8="0")

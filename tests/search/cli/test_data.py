@@ -39,6 +39,7 @@ def test_import_split_and_check_follow_on_each_other(
     assert json.loads(check.stdout)["ok"] is True
 
 
+@pytest.mark.slow
 def test_a_leak_is_shown_with_its_place_and_the_exit_code_is_1(
     cp_search: CommandLine, rows: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_clean_tells_what_it_dropped_and_where_it_lies(cp_search: CommandLine, t
         (("import", "csv", "in.csv", "--out", "o", "--text", "content", "--label", "x"), "write task=COLUMN"),
     ],
 )
+@pytest.mark.slow
 def test_a_user_s_mistake_is_one_line_exit_code_2_and_changes_nothing(
     cp_search: CommandLine, rows: Path, tmp_path: Path, words: tuple[str, ...], expected: str
 ) -> None:

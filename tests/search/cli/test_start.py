@@ -59,6 +59,7 @@ def python(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=home, env=environment(), capture_output=True, text=True, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", LOOKING, ids=" ".join)
 def test_looking_imports_nothing_that_trains_draws_or_migrates(command: list[str], home: Path) -> None:
     loaded = set(python(home, "-c", SHOW_MODULES, *command).stderr.splitlines())

@@ -113,6 +113,7 @@ def test_a_dry_run_without_data_keeps_to_the_rules_and_says_why(cp_search: Comma
     assert "# card rule: a card of 4.00 GiB;" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_card_that_is_large_enough_rules_nothing(cp_search: CommandLine) -> None:
     result = cp_search("train", "--card", "24GiB", "--dry-run")
     assert "card rule" not in result.stdout + result.stderr
@@ -132,6 +133,7 @@ FLAGS: dict[str, tuple[object, str, str]] = {
 }
 
 
+@pytest.mark.slow
 def test_every_flag_sets_its_key(cp_search: CommandLine) -> None:
     words = [word for flag, (value, *_) in FLAGS.items() for word in (flag, str(value))]
     config = json.loads(cp_search("train", *words, "--dry-run", "--json").stdout)["config"]

@@ -127,6 +127,7 @@ def test_a_table_is_planned_once(tmp_path: Path) -> None:
     assert again == []
 
 
+@pytest.mark.slow
 def test_rows_hold_what_a_script_needs(plans: Path) -> None:
     found = table(question(), plans)
     row = found.to_json()[0]
