@@ -87,13 +87,15 @@ class Full(Host):
 class Beside(Full):
     """A machine on which another worker runs trial 0 and holds the memory while this one waits for `HOURS`.
 
-    An hour passes with each look at it. leaves_bytes: what is free once the other worker is gone.
+    An hour passes with each look at it while it is full: a trial that runs at last has its own time, however
+    busy the real machine is. leaves_bytes: what is free once the other worker is gone.
     """
 
     HOURS = 3
+    FULL_BYTES = GIB // 8
 
     def __init__(self, bench: Bench, text: str, *, leaves_bytes: int) -> None:
-        super().__init__(GIB // 8)
+        super().__init__(self.FULL_BYTES)
         self.clock, self.hours = Clock(), 0
         self._bench, self._leaves_bytes = bench, leaves_bytes
         handle = bench.open(text)
@@ -105,7 +107,7 @@ class Beside(Full):
 
     def memory(self) -> Memory:
         """Full, and an hour later than before once this worker was heard to wait."""
-        if self._bench.listener.lines:
+        if self._bench.listener.lines and self.free_bytes <= self.FULL_BYTES:
             self.clock.ahead += 3600.0
             self.hours += 1
         if self.hours == self.HOURS:
