@@ -105,8 +105,8 @@ class Crew:
         attempt = Attempt(
             claim.trial, reported=reported, audience=place.audience, stop=claim.or_lost(self._stop)
         )
-        place.audience.trial_started(claim.number, values=values, resumed=history.mark() != 0)
         before_s, mark = history.spent_s, history.mark()
+        place.audience.trial_started(claim.number, values=values, resumed=mark != 0)
         at = seat if seat.card else Seat(place.card, seat.threads)
         running = self._engine.start(place.make_job(self._config(claim, values), str(directory), at))
         history.begin(pid=running.pid)

@@ -94,12 +94,8 @@ class History:
         vain = takewhile(lambda record: record["how"] == DIED and not record.get("further"), reversed(ends))
         return sum(1 for _ in vain)
 
-    def going_on(self, cause: str, *, retries: int) -> str:
-        """For a person: that the trial is tried again, and how often that was in vain."""
-        return self.going_on_after(self.deaths(), cause, retries=retries)
-
-    def going_on_after(self, deaths: int, cause: str, *, retries: int) -> str:
-        """The same where somebody else counts the deaths."""
+    def going_on(self, cause: str, *, deaths: int, retries: int) -> str:
+        """For a person: that the attempts go on, and how many of them were in vain so far."""
         count = f" (retry {deaths} of {retries})" if deaths else ""
         if self.mark():
             return f"{cause}; it goes on from its checkpoint{count}"

@@ -21,6 +21,7 @@ from search.engine.local import await_orphan
 from search.heart import Heart, mark_of
 from search.interruption import Asked
 from search.ledger import Ledger
+from search.locks import is_held
 from search.storage import is_local
 from search.study import StudyHandle
 from trainer import UserError, write_text
@@ -137,17 +138,9 @@ class Ownership:
 
     def others_run(self, *, mine: AbstractSet[int]) -> bool:
         """Does another worker hold a trial in this directory? As last read; mine: what this one holds."""
-        numbers = [trial.number for trial in self._ledger.running if trial.number not in mine]
+        others = [trial.number for trial in self._ledger.running if trial.number not in mine]
         with FileLock(self._directory / STUDY_LOCK):
-            return any(self._is_held(number) for number in numbers)
-
-    def _is_held(self, number: int) -> bool:
-        if not (trial_directory(self._directory, number) / TRIAL_LOCK).exists():
-            return False
-        lock = self._lock(number)
-        if lock is not None:
-            lock.release()
-        return lock is None
+            return any(is_held(trial_directory(self._directory, number) / TRIAL_LOCK) for number in others)
 
     def _take_over(self) -> Claim | None:
         for left in self._ledger.running:

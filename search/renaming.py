@@ -86,9 +86,7 @@ class Renaming:
                     )
             except IntegrityError as error:
                 (self.home / PENDING).unlink(missing_ok=True)
-                raise UserError(
-                    f"there is a study {self.to} already, or files of one; choose another name"
-                ) from error
+                raise name_taken(self.to) from error
             finally:
                 storage.engine.dispose()
 
@@ -104,15 +102,18 @@ class Renaming:
                 write_json(path, _renamed(json.loads(path.read_text(encoding="utf-8")), replaced))
         if not self.owns_file:
             with storage_errors(self.storage_url):
-                follow(
-                    open_existing(self.storage_url), self.to, old=before.resolve(), new=directory.resolve()
-                )
+                follow(open_existing(self.storage_url), self.to, old=there, new=here)
         origin = directory / ORIGIN
         if origin.is_file():
             found = json.loads(origin.read_text(encoding="utf-8")) | {"name": self.to}
             if self.owns_file:
                 found["storage"] = sqlite_url(self._file(self.to).resolve())
             write_json(origin, found)
+
+
+def name_taken(name: str) -> UserError:
+    """What a renaming to a name that is taken is refused with."""
+    return UserError(f"there is a study {name} already, or files of one; choose another name")
 
 
 def pending(home: Path, *, storage_url: str | None = None) -> Renaming | None:

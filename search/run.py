@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from search.attempt import Audience
 from search.catalog import Catalog
 from search.console import open_audience
-from search.engine.base import Runner
+from search.engine.base import Engine, Runner
 from search.engine.job import ProbeJob
 from search.engine.local import LocalEngine
 from search.engine.ray import RayEngine
@@ -34,7 +34,7 @@ from search.preflight import preflight, require_arithmetic
 from search.renaming import require_whole
 from search.report import StudyReport, summarise
 from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
-from search.seats import Wish, arrange
+from search.seats import Seats, Wish, arrange
 from search.space import Space
 from search.space_file import CardChoice
 from search.storage import require_existing, sqlite_url, storage_errors
@@ -112,11 +112,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         _note(directory, space, options=options, room=room)
         rooms = placing.rooms = RoomBook(space, room, ask=surveyor) if room else None
         wish = Wish(options.jobs, space.budget.trials)
-        if isinstance(engine, RayEngine):
-            placing.reserved_bytes = max((card.reserved_bytes for card in table.each()), default=0)
-            seats = seats_on(engine, placing, wish)
-        else:
-            seats = arrange(wish, host=Host(), cards=table.cards, room=room)
+        seats = _seats(engine, placing, wish, table=table, room=room)
         audience.say(seats.line())
         workplace = Workplace(directory, engine, audience, table.card, rooms=rooms, seats=seats)
         end = search(handle, workplace=workplace)
@@ -127,6 +123,13 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
     return replace(
         summarise(handle, directory, final=final), seconds=elapsed(started), interrupted=interrupted
     )
+
+
+def _seats(engine: Engine, placing: Placing, wish: Wish, *, table: _Table, room: SpaceRoom | None) -> Seats:
+    if isinstance(engine, RayEngine):
+        placing.reserved_bytes = max((card.reserved_bytes for card in table.each()), default=0)
+        return seats_on(engine, placing, wish)
+    return arrange(wish, host=Host(), cards=table.cards, room=room)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 
@@ -16,8 +15,9 @@ from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import finisher
 from search.heart import mark_of
+from search.locks import is_held
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
-from search.renaming import Renaming, pending, place_of, require_whole
+from search.renaming import Renaming, name_taken, pending, place_of, require_whole
 from search.storage import sqlite_url, storage_errors
 from search.tenancy import SERVED, forget, users
 from trainer import UserError, show_size
@@ -46,7 +46,7 @@ def rename(entry: Entry, *, to: str, catalog: Catalog) -> list[str]:
     there = replace(catalog, studies_dir=home)
     taken = any(new.exists() for _, new in renaming.moves)
     if taken or any(there.is_taken(to, one) for one in {url, there.url_for(to)}):
-        raise UserError(f"there is a study {to} already, or files of one; choose another name")
+        raise name_taken(to)
     return renaming.carry_out()
 
 
@@ -124,13 +124,8 @@ def require_idle(entry: Entry) -> None:
         UserError: one is, or may be on another machine.
     """
     for lock in _locks(entry.directory):
-        try:
-            with FileLock(lock, timeout=0):
-                continue
-        except Timeout as error:
-            raise UserError(
-                f"somebody works on study {entry.name} ({lock.parent}); end that first"
-            ) from error
+        if is_held(lock):
+            raise UserError(f"somebody works on study {entry.name} ({lock.parent}); end that first")
     if entry.file is not None:
         _require_unused(entry.file)
     running = [trial for trial in entry.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
@@ -157,13 +152,10 @@ def _require_unused(file: Path) -> None:
 
 
 def _locks(directory: Path) -> Iterator[Path]:
-    found = [
-        directory / STUDY_LOCK,
-        directory / FINISH_LOCK,
-        *directory.glob(f"trial-*/{TRIAL_LOCK}"),
-        *directory.glob(f"**/{CHILD_LOCK}"),  # of trials, and of the finish's parts
-    ]
-    yield from (lock for lock in found if lock.exists())
+    yield directory / STUDY_LOCK
+    yield directory / FINISH_LOCK
+    yield from directory.glob(f"trial-*/{TRIAL_LOCK}")
+    yield from directory.glob(f"**/{CHILD_LOCK}")  # of trials, and of the finish's parts
 
 
 def _size(directory: Path) -> int:

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, FileLock
 
+from search.locks import is_held
 from search.storage import make_parent, sqlite_path
 from trainer import UserError, disk_errors, write_json
 
@@ -101,10 +102,7 @@ def _others(entries: Path) -> Iterator[User]:
     """Those who use the file now; what the dead have left is removed."""
     for lock in entries.glob("*.lock"):
         entry = lock.with_suffix(".json")
-        try:
-            with FileLock(lock, timeout=0):
-                pass
-        except Timeout:
+        if is_held(lock):
             yield User(**json.loads(entry.read_text(encoding="utf-8")))
         else:
             _remove(entry)

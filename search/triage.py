@@ -96,9 +96,8 @@ class Triage:
                 "failed", str(history.directory), seconds=history.spent_s, error=told, error_kind="lost"
             )
         if settled and deaths:
-            self._workplace.audience.say(
-                f"Trial {number} | {history.going_on(history.cause, retries=retries)}"
-            )
+            why = history.going_on(history.cause, deaths=deaths, retries=retries)
+            self._workplace.audience.say(f"Trial {number} | {why}")
         return None
 
     def _stopped_unheard(self, claim: Claim) -> Outcome | None:

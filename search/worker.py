@@ -258,6 +258,7 @@ class Worker:
         # Whoever asked us to end may have ended the child as well; its checkpoint is good.
         how = INTERRUPTED if lost and self.stop.asked else DIED if lost else outcome.status
         history.end(how, seconds=post.seconds(self.workplace.clock()), cause=outcome.error)
+        deaths, retries = history.deaths(), self.space.limits.retries
         self._stopwatch.note_now_and_then()
         if post.claim.lost:
             self._give_up(post.claim, _taken(post.claim))
@@ -266,8 +267,8 @@ class Worker:
             raise UserError(f"trial {post.claim.number}: {outcome.error}")
         elif how == INTERRUPTED:
             self._give_up(post.claim)
-        elif how == DIED and history.deaths() <= self.space.limits.retries:
-            self._retry(post, history.going_on(str(outcome.error), retries=self.space.limits.retries))
+        elif how == DIED and deaths <= retries:
+            self._retry(post, history.going_on(str(outcome.error), deaths=deaths, retries=retries))
         else:
             self._tell(post.claim, replace(judge(outcome), attempts=history.attempts))
 

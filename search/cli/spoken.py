@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, TyperException
@@ -15,6 +15,11 @@ from typer.exceptions import Abort, TyperException
 from search.cli.errors import INTERRUPTED
 from search.cli.output import say
 from search.language import explained, translated
+
+if TYPE_CHECKING:
+    from typer.core import TyperCommand as _Base
+else:  # mixed in, it has typer's methods from the class beside it
+    _Base = object
 
 #: headings and standing texts of a help, as typer has them
 WORDS = (
@@ -24,8 +29,8 @@ WORDS = (
 _WORD = re.compile("|".join(map(re.escape, WORDS)))
 
 
-class SpokenCommand(TyperCommand):
-    """A command whose help and usage are in the user's language."""
+class _Spoken(_Base):
+    """Of a command or a group of them: help and usage are in the user's language."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Arguments and options, typer's own among them."""
@@ -40,20 +45,12 @@ class SpokenCommand(TyperCommand):
         return _spoken(super().get_usage(ctx))
 
 
-class SpokenGroup(TyperGroup):
-    """A group of commands, the same."""
+class SpokenCommand(_Spoken, TyperCommand):
+    """A command."""
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Arguments and options, typer's own among them."""
-        return _explained(super().get_params(ctx))
 
-    def get_help(self, ctx: Any) -> str:
-        """The help as a text."""
-        return _spoken(super().get_help(ctx))
-
-    def get_usage(self, ctx: Any) -> str:
-        """The line that a wrong call is answered with."""
-        return _spoken(super().get_usage(ctx))
+class SpokenGroup(_Spoken, TyperGroup):
+    """A group of commands."""
 
 
 def refused(error: TyperException | Abort) -> int:

@@ -65,7 +65,7 @@ class FinishPlace:
             for index in lost:
                 cause = str((results[index] or {}).get("error"))
                 left = History(Path(calls[index].job.directory))
-                calls[index].observer.say(left.going_on_after(retry, cause, retries=self.retries))
+                calls[index].observer.say(left.going_on(cause, deaths=retry, retries=self.retries))
             again = run_calls(self.engine, [calls[index] for index in lost], at_once=self.at_once)
             for index, result in zip(lost, again, strict=True):
                 results[index] = result

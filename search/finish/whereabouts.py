@@ -74,37 +74,30 @@ def note(study: Study, made: Whereabouts, *, of: str) -> None:
 
     Whoever notes one has the study's finish to himself.
     """
-    others = [one for one in _models(study, of=of) if one.home != made.home and one.place != made.place]
+    before = _models(study, of=of)
+    others = [one for one in before if one.home != made.home and one.place != made.place]
     found = [*others, made]
-    if found != _models(study, of=of):
-        _write(study, found, of=of)
+    if found != before:
+        _write(study._storage, study._study_id, {"of": of, "models": [asdict(one) for one in found]})
 
 
 def withdraw(study: Study, directory: Path, *, but: str | None) -> None:
     """Forget the study's model in `directory`, where one made from something else than `but` lies now."""
-    found = _models(study, of=None)
+    document = _document(study._storage, study._study_id)
+    found = [Whereabouts(**one) for one in document.get("models", [])]
     kept = [one for one in found if not one.lies_in(directory) or one.made_from == but]
     if kept != found:
-        _write(study, kept, of=_document(study)["of"])
-
-
-def _write(study: Study, found: list[Whereabouts], *, of: str) -> None:
-    document: dict[str, Any] = {"of": of, "models": [asdict(one) for one in found]}
-    study._storage.set_study_system_attr(study._study_id, MODELS, document)
-
-
-def _document(study: Study) -> dict[str, Any]:
-    found: dict[str, Any] = study._storage.get_study_system_attrs(study._study_id).get(MODELS) or {}
-    return found
+        _write(study._storage, study._study_id, {**document, "models": [asdict(one) for one in kept]})
 
 
 def follow(storage: BaseStorage, name: str, *, old: Path, new: Path) -> None:
     """The directory `old` of the study `name` is `new` now: models of this host in it are there."""
     study_id = storage.get_study_id_from_name(name)
-    found: dict[str, Any] = storage.get_study_system_attrs(study_id).get(MODELS) or {}
-    moved = [_followed(one, old=old, new=new) for one in found.get("models", [])]
-    if moved != found.get("models", []):
-        storage.set_study_system_attr(study_id, MODELS, {**found, "models": moved})
+    document = _document(storage, study_id)
+    found = document.get("models", [])
+    moved = [_followed(one, old=old, new=new) for one in found]
+    if moved != found:
+        _write(storage, study_id, {**document, "models": moved})
 
 
 def _followed(one: dict[str, str], *, old: Path, new: Path) -> dict[str, str]:
@@ -124,10 +117,19 @@ def models(study: Study, *, directory: Path, of: str | None = None) -> list[Wher
 
 
 def _models(study: Study, *, of: str | None) -> list[Whereabouts]:
-    found = _document(study)
+    found = _document(study._storage, study._study_id)
     if of is not None and found.get("of") != of:
         return []
     return [Whereabouts(**one) for one in found.get("models", [])]
+
+
+def _document(storage: BaseStorage, study_id: int) -> dict[str, Any]:
+    found: dict[str, Any] = storage.get_study_system_attrs(study_id).get(MODELS) or {}
+    return found
+
+
+def _write(storage: BaseStorage, study_id: int, document: dict[str, Any]) -> None:
+    storage.set_study_system_attr(study_id, MODELS, document)
 
 
 def key_in(final: Path) -> str | None:
