@@ -9,10 +9,10 @@ from pathlib import Path
 import optuna
 from optuna.study import Study
 
-from search.board.sources import is_sqlite
 from search.importing import is_half_imported, may_be_replaced
 from search.origin import ORIGIN, read_origin
 from search.renaming import require_whole
+from search.sight import sqlite_files
 from search.storage import (
     NoStudy,
     masked,
@@ -66,9 +66,8 @@ class Catalog:
         if self.storage_url is not None:
             yield from _entries(self.storage_url, home=self.studies_dir)
             return
-        for path in sorted(self.studies_dir.glob("*.db")):
-            if is_sqlite(path):
-                yield from _entries(sqlite_url(path), home=self.studies_dir)
+        for path in sqlite_files(self.studies_dir):
+            yield from _entries(sqlite_url(path), home=self.studies_dir)
 
     def find(self, name: str, *, whole: bool = True) -> Entry:
         """The study called `name`; without a storage also by its file, its directory or a URL.

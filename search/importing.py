@@ -5,8 +5,7 @@ from __future__ import annotations
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
-#: system attribute of a study: True from its making until all of the document is in it
-IMPORTING = "cp_search:importing"
+from search.marks import IMPORTING
 
 
 def mark(study: Study, *, importing: bool) -> None:

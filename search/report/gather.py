@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.best import best_of
 from search.catalog import load_only_study
-from search.finish.stored import FINAL, Stored, read_stored
+from search.finish.finished import FINAL
+from search.finish.stored import Stored, read_stored
 from search.report.earlier import earlier_finish
 from search.report.facts import COMPLETE, PRUNED, Axis, ConfigSource, Saving, StudyFacts, TrialFacts, Trimmed
 from search.room import ROOM_FILE

@@ -19,7 +19,7 @@ from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import FINISH_MARK, finisher
 from search.finish.whereabouts import Whereabouts, made_here, models, note
-from search.importing import IMPORTING
+from search.marks import IMPORTING
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
 from search.tenancy import tenant
