@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from search.attempt import Audience
+from search.audience import Audience
 from search.catalog import Catalog
 from search.console import open_audience
 from search.engine.base import Engine, Runner

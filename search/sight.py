@@ -1,4 +1,4 @@
-"""What is seen of a study: in an SQLite file by the standard library alone, in other storages by Optuna.
+"""What is seen of a study, and seen in an SQLite file by the standard library alone.
 
 Only for commands that look and must start at once (docs/decisions/0049). Whatever is not exactly as
 expected in the file is left to Optuna, and to the messages of `search.catalog`.
@@ -14,11 +14,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from search.catalog import Entry
 
 #: of Optuna's tables, as `optuna/storages/_rdb/models.py` has them; another schema is left to Optuna
 _SCHEMA = 12
@@ -57,33 +54,6 @@ class Sight:
     directory: Path
     attributes: Mapping[str, Any]
     trials: list[SeenTrial] = field(repr=False)
-
-
-def seen_by_optuna(entry: Entry) -> Sight:
-    """Any study.
-
-    Raises:
-        UserError, StorageFault: as `storage_errors`.
-    """
-    from search.storage import storage_errors
-
-    study = entry.study
-    with storage_errors(entry.storage_url):
-        found = study.get_trials(deepcopy=False)
-        attributes = study._storage.get_study_system_attrs(study._study_id)
-    trials = [
-        SeenTrial(
-            number=trial.number,
-            state=trial.state.name.lower(),
-            value=trial.value,
-            last_report=trial.intermediate_values[trial.last_step] if trial.last_step is not None else None,
-            cause=trial.user_attrs.get("cause"),
-            params=trial.params,
-            times=tuple(time for time in (trial.datetime_start, trial.datetime_complete) if time),
-        )
-        for trial in found
-    ]
-    return Sight(entry.name, entry.place, entry.directory, attributes, trials)
 
 
 def seen_in_file(path: Path) -> list[Sight] | None:

@@ -15,7 +15,7 @@ from search.finish.finished import Finished, read_finished
 from search.finish.whereabouts import Whereabouts, there
 from search.language import translated
 from search.marks import IMPORTING, RENAMING
-from search.sight import SeenTrial, Sight, seen_by_optuna, seen_in_file, sqlite_files
+from search.sight import SeenTrial, Sight, seen_in_file, sqlite_files
 from search.values import values_line
 
 
@@ -104,7 +104,7 @@ def look_at(name: str, studies_dir: Path, storage_url: str | None) -> StudyStatu
     # Elsewhere, or not to be shown: Optuna finds it, or the catalog says why not.
     from search.catalog import Catalog
 
-    return status_of(seen_by_optuna(Catalog(studies_dir, storage_url).find(name)))
+    return status_of(Catalog(studies_dir, storage_url).find(name).sight())
 
 
 def look_at_all(studies_dir: Path, storage_url: str | None) -> list[StudyStatus]:
@@ -119,7 +119,7 @@ def look_at_all(studies_dir: Path, storage_url: str | None) -> list[StudyStatus]
             return [status_of(study) for of_file in seen if of_file for study in of_file]
     from search.catalog import Catalog
 
-    return [status_of(seen_by_optuna(entry)) for entry in Catalog(studies_dir, storage_url).entries()]
+    return [status_of(entry.sight()) for entry in Catalog(studies_dir, storage_url).entries()]
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study import METRIC
+from search.best import METRIC
 from trainer import Outcome
 
 GIB = 2**30

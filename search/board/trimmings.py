@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial
 
 from search.board.artifacts import Gallery, study_artifacts, trial_artifacts
 from search.board.notes import study_note, trial_note
+from search.marks import ATTRIBUTE
 from search.report.facts import TrialFacts
 from search.report.gather import trial_facts
-from search.study import ATTRIBUTE
 
 #: the dashboard looks through all notes for every trial: more of them would make it slow
 MOST_NOTES = 500

@@ -29,12 +29,11 @@ def study_show(flags: StudyShowFlags) -> None:
     with clean_stdout(flags.json):
         from search.catalog import Catalog
         from search.engine.child import finite
-        from search.sight import seen_by_optuna
         from search.status import status_of
         from search.trial_table import lines, row
 
         entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
-        status = status_of(seen_by_optuna(entry))
+        status = status_of(entry.sight())
         trials = entry.study.get_trials(deepcopy=False)
     if flags.json:
         print_json({**status.to_json(), "all": finite([row(trial) for trial in trials])})

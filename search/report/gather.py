@@ -18,11 +18,11 @@ from search.best import best_of
 from search.catalog import load_only_study
 from search.finish.finished import FINAL
 from search.finish.stored import Stored, read_stored
+from search.marks import ATTRIBUTE
 from search.report.earlier import earlier_finish
 from search.report.facts import COMPLETE, PRUNED, Axis, ConfigSource, Saving, StudyFacts, TrialFacts, Trimmed
 from search.room import ROOM_FILE
 from search.storage import masked, quiet_optuna, sqlite_path, storage_errors
-from search.study import ATTRIBUTE
 
 GIB = 2**30
 #: completed trials below which an importance says more about chance than about the hyperparameters

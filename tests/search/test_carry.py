@@ -16,9 +16,9 @@ from search.catalog import Catalog
 from search.change import changes
 from search.fork import Descent, fork, warm_start
 from search.importing import mark
-from search.marks import RENAMING
+from search.marks import ATTRIBUTE, CARRIED, RENAMING
 from search.storage import sqlite_url
-from search.study import ATTRIBUTE, CARRIED, StudyHandle, open_study
+from search.study import StudyHandle, open_study
 from search.worker import Workplace, search
 from tests.search.fakes import SPACE, Bench, Scripted
 from trainer import ConfigError, UserError

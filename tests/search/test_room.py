@@ -13,9 +13,10 @@ import yaml
 from optuna.trial import TrialState
 
 from search.engine.local import LocalEngine
+from search.marks import ATTRIBUTE
 from search.room import MOST, Planned, RoomBook, SpaceRoom, Surveyor, combinations, confined, survey
 from search.space import Space, load_space
-from search.study import ATTRIBUTE, open_study
+from search.study import open_study
 from search.worker import Workplace, search
 from tests.conftest import CommandLine, picture
 from tests.search.fakes import Listener, Scripted

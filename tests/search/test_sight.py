@@ -15,7 +15,7 @@ from search.catalog import Catalog
 from search.finish.whereabouts import made_here, note
 from search.importing import mark
 from search.marks import RENAMING
-from search.sight import SeenTrial, Sight, seen_by_optuna, seen_in_file
+from search.sight import SeenTrial, Sight, seen_in_file
 from search.status import look_at, look_at_all, status_of
 from search.storage import sqlite_url
 from trainer import UserError
@@ -57,7 +57,7 @@ def asked(study: optuna.Study) -> optuna.trial.Trial:
 
 
 def of_optuna(home: Path, storage_url: str | None = None) -> list[Sight]:
-    return [seen_by_optuna(entry) for entry in Catalog(home, storage_url).entries()]
+    return [entry.sight() for entry in Catalog(home, storage_url).entries()]
 
 
 def as_text(sights: list[Sight] | None) -> list[str]:
