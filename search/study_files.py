@@ -163,6 +163,7 @@ def _size(directory: Path) -> int:
 
 
 def _inside(entry: Entry) -> str:
-    trials = len(list(entry.directory.glob("trial-*")))
-    final = ", the final model" if (entry.directory / "final").is_dir() else ""
-    return f"{trials} trials{final}"
+    count = len(list(entry.directory.glob("trial-*")))
+    if (entry.directory / "final").is_dir():
+        return f"{count} trials and the final model"
+    return f"{count} trials"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import math
 from pathlib import Path
 
@@ -183,6 +184,15 @@ def test_delete_asks_and_takes_everything(home: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "the directory studies/one" in result.output
     assert list((home / "studies").iterdir()) == []
+
+
+def test_what_delete_would_take_is_told_whole_in_the_user_s_language(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CP_SEARCH_LANG", "zh-TW")
+    told = call("study", "delete", "one", "--yes").output
+    assert re.search(r"將會刪除：搜尋 one，4 個試驗，在 sqlite:///studies/one\.db", told), told
+    assert re.search(r"將會刪除：目錄 studies/one（.*：\d+ 個試驗(與最終模型)?）", told), told
 
 
 @pytest.mark.parametrize("lock", [STUDY_LOCK, FINISH_LOCK, f"final/experiment/{CHILD_LOCK}"])

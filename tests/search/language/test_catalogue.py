@@ -40,6 +40,12 @@ def test_a_starred_field_is_translated_too() -> None:
     assert known.line("Ended") == "結束"
 
 
+def test_a_starred_field_right_before_another_is_one_word() -> None:
+    known = Catalogue({"Missing {what*}{name}.": "缺少{what}{name}。", "argument": "引數"})
+    assert known.line("Missing argument 'SPACE'.") == "缺少引數 'SPACE'。"
+    assert known.line("Missing parameter 'SPACE'.") == "缺少parameter 'SPACE'。"
+
+
 def test_names_in_a_column_are_said_and_stay_a_column() -> None:
     known = Catalogue({"Test": "測試", "score {value}": "分數 {value}", "{a} of {b}": "{b} 之 {a}"})
     assert known.line("Test        score 0.8") == "測試        分數 0.8"
@@ -119,7 +125,9 @@ def _filled(english: str, fields: Mapping[str, str]) -> str:
 
 
 def _value(english: str, name: str) -> str:
-    """A value that no message is; one that may be missing begins as such a value does."""
+    """A value that no message is; one that may be missing begins as such a value does, or is one word."""
+    if re.search(rf"\{{{name}\*\}}\{{\w+\}}", english):
+        return name
     return f"; <{name}>" if f"}}{{{name}*}}" in english else f"<{name}>"
 
 
