@@ -8,6 +8,7 @@ from typing import Any
 
 from search.report.facts import TrialFacts
 from search.values import short, values_line
+from search.verdict import CUT
 from trainer import show_size
 
 
@@ -49,7 +50,8 @@ def _memory(trial: TrialFacts) -> list[str]:
         ("limit", trial.limit_bytes),
     )
     known = ", ".join(f"{word} {show_size(size)}" for word, size in sizes if size is not None)
-    halved = [f"out of memory {len(trial.oom_events)} times, each time done again smaller"]
+    least = "at least " if any(event["where"] == CUT for event in trial.oom_events) else ""
+    halved = [f"out of memory {least}{len(trial.oom_events)} times, each time done again smaller"]
     measures = [f"measures: {'; '.join(trial.measures)}"] if trial.measures else []
     return [f"memory: {known}", *measures, *(halved if trial.oom_events else [])]
 
