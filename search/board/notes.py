@@ -27,6 +27,14 @@ def study_note(name: str, attribute: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def half_imported_note(name: str) -> str:
+    """That the study is not whole, and what makes it so."""
+    return (
+        f"## {name}\n\n**Half imported:** its import is under way, or was cut off. In that case type the "
+        f"same `cp-search study import` again, or `cp-search study delete {name}`."
+    )
+
+
 def trial_note(trial: TrialFacts) -> str:
     """How the trial ended and why, its memory, where its files are."""
     cause = f", {trial.cause}" if trial.cause else ""

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from optuna.storages import BaseStorage, RDBStorage
 
+from search.importing import has_mark
 from search.sight import sqlite_files
 from search.storage import open_existing, open_file
 
@@ -139,9 +140,10 @@ class OneStorage:
         return name
 
     def version(self, study_id: int) -> object:
-        """State and number of reports of every trial."""
+        """State and number of reports of every trial, and whether the study is half imported."""
         trials = self.storage.get_all_trials(study_id, deepcopy=False)
-        return [(trial.state, len(trial.intermediate_values)) for trial in trials]
+        is_half = has_mark(self.storage.get_study_system_attrs(study_id))
+        return is_half, [(trial.state, len(trial.intermediate_values)) for trial in trials]
 
 
 def shown_of_file(path: Path, name: str) -> str:
