@@ -155,13 +155,14 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
     require_whole(name, options.studies_dir)
     directory = options.studies_dir / name
     origin = read_origin(directory)
-    space = origin.load_space()
-    own_template = options.template in (None, space.finish.template)
-    if options.template is not None:
-        space = space.finished_with(options.template)
     url = options.storage or origin.storage_url
-    require_existing(url)
-    with open_audience() as audience, tenant(url, home=options.studies_dir):
+    with open_audience() as audience, ExitStack() as stack:
+        space = origin.load_space(say=audience.say)
+        own_template = options.template in (None, space.finish.template)
+        if options.template is not None:
+            space = space.finished_with(options.template)
+        require_existing(url)
+        stack.enter_context(tenant(url, home=options.studies_dir))
         handle = open_study(space, storage_url=url, say=audience.say)
         if best_trial(handle) is None:
             again = f"go on with cp-search run {space.path}"
