@@ -65,9 +65,9 @@ class Renaming:
         for old, new in moves:
             old.rename(new)
         self._follow(self.home / self.to)
-        if self.owns_file:
-            forget(self._file(self.old))
         (self.home / RENAMING).unlink(missing_ok=True)
+        if self.owns_file:
+            forget(self._file(self.old))  # whoever waits at its door comes in from here on
         return [f"{self.old} is now {self.to}", *(f"moved {old} to {new}" for old, new in moves)]
 
     def _file(self, name: str) -> Path:

@@ -108,6 +108,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         room = _survey(space, table, ask=surveyor, say=audience.say)
         carry = descent.carry(card=room.card if room else None)
         stack.enter_context(tenant(url, home=options.studies_dir))
+        require_whole(space.name, options.studies_dir)  # again: who came in may have waited for a renaming
         handle = open_study(space, storage_url=url, room=room, say=audience.say, carry=carry)
         _note(directory, space, options=options, room=room)
         rooms = placing.rooms = RoomBook(space, room, ask=surveyor) if room else None
@@ -163,6 +164,7 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
             space = space.finished_with(options.template)
         require_existing(url)
         stack.enter_context(tenant(url, home=options.studies_dir))
+        require_existing(url)  # again: who came in may have waited for its deletion
         handle = open_study(space, storage_url=url, say=audience.say)
         if best_trial(handle) is None:
             again = f"go on with cp-search run {space.path}"
