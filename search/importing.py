@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
-from search.marks import IMPORTING
+#: system attribute of a study: True from its making until all of the document is in it
+IMPORTING = "cp_search:importing"
 
 
 def mark(study: Study, *, importing: bool) -> None:
@@ -17,12 +16,7 @@ def mark(study: Study, *, importing: bool) -> None:
 
 def is_half_imported(study: Study) -> bool:
     """Is an import under way, or was it cut off?"""
-    return has_mark(_attributes(study))
-
-
-def has_mark(system_attrs: Mapping[str, object]) -> bool:
-    """The same of a study's system attributes."""
-    return bool(system_attrs.get(IMPORTING))
+    return bool(_attributes(study).get(IMPORTING))
 
 
 def may_be_replaced(study: Study) -> bool:

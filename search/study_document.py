@@ -20,8 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.finish.turn import FINISH_MARK
 from search.finish.whereabouts import MODELS
-from search.importing import clear, mark
-from search.marks import IMPORTING
+from search.importing import IMPORTING, clear, mark
 from trainer import UserError
 
 FORMAT = "cp-search study 1"

@@ -29,9 +29,11 @@ def status(flags: StatusFlags) -> None:
     Trials by state, the best so far, what is running now, and the finished model.
     """
     with clean_stdout(flags.json):
-        from search.status import look_at
+        from search.catalog import Catalog
+        from search.status import status_of
 
-        found = look_at(flags.study, flags.studies_dir, flags.storage)
+        entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
+        found = status_of(entry)
     if flags.json:
         print_json(found.to_json())
     else:
