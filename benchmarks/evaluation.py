@@ -76,7 +76,7 @@ def parts(config: Config) -> tuple[Evaluator, Split]:
     from trainer.data.splits import cache_directory, read_rows, tokenised
     from trainer.evaluation import Evaluator
     from trainer.loss import MultiTaskLoss
-    from trainer.memory.card import open_card
+    from trainer.memory.open_card import open_card
     from trainer.memory.recovery import Recovery, TokenBudget
     from trainer.model.build import build_model, load_tokenizer
     from trainer.optimizer import build_optimizer

@@ -41,7 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: of a large study, in turns with bare Optuna's
-OPENINGS = 3
+OPENINGS = 5
+#: in which the studies of a round grow
+STRETCHES = 10
+
+#: makes a study grow to a number of trials
+Side = Callable[..., None]
 
 SPACE = """
 name: bench
@@ -116,42 +121,37 @@ class Spent:
         return f"{self.clock_s:.1f} s ({self.cpu_s:.1f} s of CPU)"
 
 
-def ours(home: Path, *, trials: int, sampler: str) -> Spent:
-    """What it takes for a study of instant trials through the supervisor."""
-    handle = study_in(home, trials=trials, sampler=sampler)
+def ours(handle: StudyHandle, *, until: int) -> None:
+    """Go on through the supervisor until the study has so many trials."""
+    url = handle.storage_url
+    home = Path(url.removeprefix("sqlite:///")).parent
     place = Workplace(home / "bench", InlineEngine(), Nobody(), make_job=make)
-    return _spent(lambda: search(handle, workplace=place))
+    search(open_study(handle.space.within(trials=until), storage_url=url), workplace=place)
 
 
-def bare(home: Path, *, trials: int, sampler: str) -> Spent:
-    """What it takes for the calls of storage and sampler that the product makes, by hand."""
-    handle = study_in(home, trials=trials, sampler=sampler)
-    study = optuna.load_study(study_name="bench", storage=handle.storage_url, pruner=handle.study.pruner)
-
-    def loop() -> None:
-        for number in range(trials):
-            study.sampler = build_sampler(handle.space, number=number)
-            trial, value = _asked(study)
-            trial.set_constraint("memory_gib", 0.0)
-            trial.set_constraint("nonfinite", 0.0)
-            trial.set_user_attr("seconds", 0.0)
-            study.tell(trial, value)
-
-    return _spent(loop)
+def bare(handle: StudyHandle, *, until: int) -> None:
+    """The same by hand: the calls of storage and sampler that the product makes."""
+    study = _loaded(handle)
+    for number in range(len(study.get_trials(deepcopy=False)), until):
+        study.sampler = build_sampler(handle.space, number=number)
+        trial, value = _asked(study)
+        trial.set_constraint("memory_gib", 0.0)
+        trial.set_constraint("nonfinite", 0.0)
+        trial.set_user_attr("seconds", 0.0)
+        study.tell(trial, value)
 
 
-def barest(home: Path, *, trials: int, sampler: str) -> Spent:
-    """What it takes for the shortest script there is: ask, suggest, report, tell; nothing else is stored."""
-    handle = study_in(home, trials=trials, sampler=sampler)
-    study = optuna.load_study(study_name="bench", storage=handle.storage_url, pruner=handle.study.pruner)
+def barest(handle: StudyHandle, *, until: int) -> None:
+    """The same in the shortest script there is: ask, suggest, report, tell; nothing else is stored."""
+    study = _loaded(handle)
     study.sampler = build_sampler(handle.space, number=0)
+    for _ in range(len(study.get_trials(deepcopy=False)), until):
+        trial, value = _asked(study)
+        study.tell(trial, value)
 
-    def loop() -> None:
-        for _ in range(trials):
-            trial, value = _asked(study)
-            study.tell(trial, value)
 
-    return _spent(loop)
+def _loaded(handle: StudyHandle) -> optuna.Study:
+    return optuna.load_study(study_name="bench", storage=handle.storage_url, pruner=handle.study.pruner)
 
 
 def _asked(study: optuna.Study) -> tuple[optuna.Trial, float]:
@@ -166,30 +166,41 @@ def _asked(study: optuna.Study) -> tuple[optuna.Trial, float]:
 
 
 def overhead(trials: int, sampler: str) -> None:
-    """Alternating, three rounds of each; memory and disk of ours."""
+    """Three rounds; memory and disk of ours.
+
+    A round's studies grow in turns, a stretch at a time, so that a machine that gets slower or faster
+    meanwhile does so for all; what opens a study again at each stretch counts.
+    """
     with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        rounds: list[tuple[Spent, Spent, Spent]] = []
         for number in range(3):
-            same = bare(home / f"bare{number}", trials=trials, sampler=sampler)
-            short = barest(home / f"barest{number}", trials=trials, sampler=sampler)
-            before = psutil.Process().memory_info().rss
-            through = ours(home / f"ours{number}", trials=trials, sampler=sampler)
-            grown = psutil.Process().memory_info().rss - before
-            rounds.append((same, short, through))
+            kinds = {
+                side: study_in(Path(name) / f"{side.__name__}{number}", trials=trials, sampler=sampler)
+                for side in (bare, barest, ours)
+            }
+            stretches: dict[Side, list[Spent]] = {side: [] for side in kinds}
+            grown = 0
+            for stretch in range(1, STRETCHES + 1):
+                for side, handle in kinds.items():
+                    before = psutil.Process().memory_info().rss
+                    until = trials * stretch // STRETCHES
+                    stretches[side].append(_spent(partial(side, handle, until=until)))
+                    grown += psutil.Process().memory_info().rss - before if side is ours else 0
             _say(
-                f"{trials} instant trials, {sampler}: the same calls {same}, the barest script {short}, "
-                f"ours {through}; memory grew by {grown / 2**20:.0f} MiB, disk "
-                f"{_disk(home / f'ours{number}') / 2**20:.1f} MiB"
+                f"{trials} instant trials, {sampler}: the same calls {_sum(stretches[bare])}, the barest "
+                f"script {_sum(stretches[barest])}, ours {_sum(stretches[ours])}; memory grew by "
+                f"{grown / 2**20:.0f} MiB, disk {_disk(Path(name) / f'ours{number}') / 2**20:.1f} MiB"
             )
-    for against, name in enumerate(("the same calls", "the barest script")):
-        by_clock = [one[2].clock_s / one[against].clock_s for one in rounds]
-        of_cpu = [one[2].cpu_s / one[against].cpu_s for one in rounds]
-        _say(f"overhead against {name} of bare Optuna: clock {_span(by_clock)}, CPU {_span(of_cpu)}")
+            for against in (bare, barest):
+                pairs = list(zip(stretches[ours], stretches[against], strict=True))
+                _say(
+                    f"  ours against {against.__name__}, median of the stretches: "
+                    f"clock {median(one.clock_s / other.clock_s for one, other in pairs):.2f}x, "
+                    f"CPU {median(one.cpu_s / other.cpu_s for one, other in pairs):.2f}x"
+                )
 
 
-def _span(ratios: list[float]) -> str:
-    return f"{min(ratios):.2f}x to {max(ratios):.2f}x"
+def _sum(spent: list[Spent]) -> Spent:
+    return Spent(sum(one.clock_s for one in spent), sum(one.cpu_s for one in spent))
 
 
 def opening(trials: int) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from search.attempt import Audience
+from search.audience import Audience
 from search.engine.inline import InlineEngine
 from search.space import load_space
 from search.storage import STORAGE_VARIABLE, sqlite_url

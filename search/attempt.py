@@ -4,38 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import Trial
 
+from search.audience import Audience
+from search.best import METRIC
 from search.interruption import Asked
-from search.study import METRIC
-
-if TYPE_CHECKING:
-    from search.verdict import Verdict
-
-
-class Audience(Protocol):
-    """Who is shown how the search goes."""
-
-    def say(self, line: str) -> None:
-        """One line."""
-
-    def trial_started(self, number: int, *, values: dict[str, Any], resumed: bool) -> None:
-        """A trial begins, or goes on."""
-
-    def progress(self, done: int, total: int, status: str, *, number: int | None = None) -> None:
-        """Steps of the running trial `number`; None: of something else."""
-
-    def evaluated(self, number: int, *, step: int, metrics: Mapping[str, float]) -> None:
-        """The running trial made its evaluation `step`."""
-
-    def trial_paused(self, number: int) -> None:
-        """A trial has stopped, and will go on later."""
-
-    def trial_ended(self, number: int, *, verdict: Verdict, best: FrozenTrial | None) -> None:
-        """A trial is over; `best` is the best so far."""
 
 
 class Attempt:

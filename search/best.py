@@ -20,6 +20,9 @@ class Scored(Protocol):
 
 T = TypeVar("T", bound=Scored)
 
+#: what a trial's value is, among the metrics of an evaluation
+METRIC = "eval_f1_macro"
+
 
 def best_of(complete: Iterable[T]) -> T | None:
     """The greatest value; of equals the earliest, which is the one that was trained. None: there is none."""

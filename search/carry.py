@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.change import completed
 from search.dimension import applies, describe, same
+from search.marks import ATTRIBUTE, CARRIED
 from search.objective import distribution, in_order, value_of
 from search.space import Space
-from search.study import ATTRIBUTE, CARRIED
 from search.verdict import MEMORY
 from trainer import UserError, show
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import optuna
 from optuna.study import Study
+from optuna.trial import FrozenTrial
 
-from search.board.sources import is_sqlite
 from search.importing import is_half_imported, may_be_replaced
 from search.origin import ORIGIN, read_origin
 from search.renaming import require_whole
+from search.sight import SeenTrial, Sight, sqlite_files
 from search.storage import (
     NoStudy,
     masked,
@@ -53,6 +54,13 @@ class Entry:
         """Is it the only study in its storage?"""
         return len(self.study._storage.get_all_studies()) == 1
 
+    def sight(self) -> Sight:
+        """What is seen of it. Raises UserError, StorageFault: as `storage_errors`."""
+        with storage_errors(self.storage_url):
+            trials = self.study.get_trials(deepcopy=False)
+            attributes = self.study._storage.get_study_system_attrs(self.study._study_id)
+        return Sight(self.name, self.place, self.directory, attributes, list(map(_seen, trials)))
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -66,9 +74,8 @@ class Catalog:
         if self.storage_url is not None:
             yield from _entries(self.storage_url, home=self.studies_dir)
             return
-        for path in sorted(self.studies_dir.glob("*.db")):
-            if is_sqlite(path):
-                yield from _entries(sqlite_url(path), home=self.studies_dir)
+        for path in sqlite_files(self.studies_dir):
+            yield from _entries(sqlite_url(path), home=self.studies_dir)
 
     def find(self, name: str, *, whole: bool = True) -> Entry:
         """The study called `name`; without a storage also by its file, its directory or a URL.
@@ -185,6 +192,18 @@ def _entries(storage_url: str, *, home: Path) -> Iterator[Entry]:
         for frozen in sorted(storage.get_all_studies(), key=lambda study: study.study_name):
             study = optuna.load_study(study_name=frozen.study_name, storage=storage)
             yield Entry(study, storage_url, home / frozen.study_name)
+
+
+def _seen(trial: FrozenTrial) -> SeenTrial:
+    return SeenTrial(
+        number=trial.number,
+        state=trial.state.name.lower(),
+        value=trial.value,
+        last_report=trial.intermediate_values[trial.last_step] if trial.last_step is not None else None,
+        cause=trial.user_attrs.get("cause"),
+        params=trial.params,
+        times=tuple(time for time in (trial.datetime_start, trial.datetime_complete) if time),
+    )
 
 
 def _listed(entries: list[Entry]) -> str:

@@ -16,6 +16,7 @@ from trainer import (
     KeyPath,
     Problem,
     Section,
+    by_value,
     check_value,
     did_you_mean,
     explain,
@@ -195,7 +196,7 @@ def validation_problems(
     document: Document, error: ValidationError, *, model: type[BaseModel], at: KeyPath = ()
 ) -> list[Problem]:
     """What `model` refused of the mapping at `at`, each at its place in the file."""
-    return [_validation_problem(document, dict(found), model=model, at=at) for found in error.errors()]
+    return [_validation_problem(document, found, model=model, at=at) for found in by_value(error)]
 
 
 def point_problems(document: Document, dimensions: Mapping[str, Dimension]) -> list[Problem]:

@@ -10,8 +10,8 @@ from typing import Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from search.best import best_of
+from search.marks import CARRIED
 from search.space_file import Budget
-from search.study import CARRIED
 from search.verdict import PLANNED
 
 Reason = Literal["trials", "time", "target", "patience", "exhausted", "interrupted"]

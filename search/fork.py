@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 from search.carry import Carried, carry_over
 from search.catalog import Catalog, Entry
 from search.change import changes
+from search.marks import ATTRIBUTE, CARRIED
 from search.space import Space
 from search.storage import NoStudy
-from search.study import ATTRIBUTE, CARRIED
 from trainer import UserError
 
 

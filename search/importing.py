@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
-#: system attribute of a study: True from its making until all of the document is in it
-IMPORTING = "cp_search:importing"
+from search.marks import IMPORTING
 
 
 def mark(study: Study, *, importing: bool) -> None:
@@ -16,7 +17,12 @@ def mark(study: Study, *, importing: bool) -> None:
 
 def is_half_imported(study: Study) -> bool:
     """Is an import under way, or was it cut off?"""
-    return bool(_attributes(study).get(IMPORTING))
+    return has_mark(_attributes(study))
+
+
+def has_mark(system_attrs: Mapping[str, object]) -> bool:
+    """The same of a study's system attributes."""
+    return bool(system_attrs.get(IMPORTING))
 
 
 def may_be_replaced(study: Study) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +20,30 @@ ORIGIN = "origin.json"
 
 @dataclass(frozen=True)
 class Origin:
-    """space: path of its file. settings: the --set values. storage_url: without its password."""
+    """space: path of its file, text: what stood in it. settings: the --set values. storage_url: without its
+    password."""
 
     space: str
+    text: str
     name: str
     storage_url: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def load_space(self) -> Space:
-        """The space as it reads today. Raises ConfigError."""
-        # Who lists studies reads no space.
-        from search.space import load_space
+    def load_space(self, *, say: Callable[[str], None]) -> Space:
+        """The space as it reads today or, where its file is no more, as the last run read it.
 
-        return replace(load_space(self.space, settings=self.settings), name=self.name)
+        Raises ConfigError.
+        """
+        # Who lists studies reads no space.
+        from search.space import load_space, parse_space
+
+        path = Path(self.space)
+        if path.is_file() or not self.text:
+            space = load_space(self.space, settings=self.settings)
+        else:
+            say(f"There is no {path} here: the space is read as the study's last run had it ({ORIGIN})")
+            space = parse_space(self.text, path=path, settings=self.settings)
+        return replace(space, name=self.name)
 
 
 def write_origin(directory: Path, space: Space, *, storage_url: str, settings: Mapping[str, Any]) -> None:
@@ -63,7 +74,7 @@ def read_origin(directory: Path) -> Origin:
         there = ", ".join(sorted(p.parent.name for p in directory.parent.glob(f"*/{ORIGIN}"))) or "none"
         raise UserError(f"no study {directory.name} in {directory.parent}; there are: {there}") from error
     url = _beside(directory, without_password(found["storage"]))
-    return Origin(found["space"], found["name"], url, found["settings"])
+    return Origin(found["space"], found.get("space_text", ""), found["name"], url, found["settings"])
 
 
 def _beside(directory: Path, storage_url: str) -> str:

@@ -1,8 +1,9 @@
 """A storage on the network that goes away for a while is waited for, here and nowhere else.
 
 A database server that restarts breaks the calls that are under way and refuses new ones for some seconds.
-Each call is then made again. That is safe: all calls but one write the same thing twice, and a trial that was
-made but never heard of has no owner, so that the next worker who looks takes it over.
+One that is frozen takes calls and answers none: after a while that counts as the same (`search/answers.py`).
+Once the storage answers, the call is made again. That is safe: all calls but one write the same thing twice,
+and a trial that was made but never heard of has no owner, so that the next worker who looks takes it over.
 
 Ctrl-C ends the waiting: what was not stored lies in the trials' directories, and the next search tells it.
 """
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,12 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from search.answers import Answers, Unanswered
 from search.interruption import Interrupted, Stop
 from search.relay import Call, RelayStorage, Transactional
 
+#: the number of no study
+_NO_STUDY = 0
 #: what no waiting mends, in the words of PostgreSQL and MySQL
 _LASTING = ("authentication failed", "access denied", "does not exist", "permission denied", "no space left")
 
@@ -63,12 +67,21 @@ class PatientStorage(RelayStorage):
     Used from several threads, as a worker beats while it waits for a child.
     """
 
-    def __init__(self, inner: BaseStorage, patience: Patience) -> None:
+    def __init__(self, inner: BaseStorage, patience: Patience, answers: Answers | None = None) -> None:
+        """`answers`: what `inner` limits its waiting by."""
         super().__init__(inner)
         self._patience = patience
+        self._answers = answers or Answers()
         self._away = threading.Event()
-        #: who may end the waiting; see `heeding`
-        self.stop = Stop()
+
+    @property
+    def stop(self) -> Stop:
+        """Who may end the waiting; see `heeding`."""
+        return self._answers.stop
+
+    @stop.setter
+    def stop(self, stop: Stop) -> None:
+        self._answers.stop = stop
 
     def relay(self, call: Call) -> Any:
         """Make a call on `inner`, again while that is away."""
@@ -131,25 +144,42 @@ class PatientStorage(RelayStorage):
     def again(self, call: Callable[[], Any], error: Exception) -> Any:
         """`call` until it goes through. Raises the last error when the patience is over, or by Ctrl-C."""
         self._losses += 1
-        if not self._away.is_set():
-            self._away.set()
-            minutes = self._patience.limit_s / 60
-            self._patience.say(
-                f"The storage does not answer ({first_line(error)}); waiting up to {minutes:.0f} min"
-            )
+        self._say_away(error)
         for _ in self._patience.waits(self.stop):
+            away = False
             try:
-                result = call()
+                self._look()
+                return call()
             except faults() as next_error:
-                if not is_passing(next_error):
+                away = is_passing(next_error)
+                if not away:
                     raise
                 error = next_error
-                continue
-            if self._away.is_set():
-                self._away.clear()
-                self._patience.say("The storage is back.")
-            return result
+            finally:
+                # Whatever else the call raises is an answer: that a trial is told already, say.
+                if not away:
+                    self._say_back()
         raise error
+
+    def _say_away(self, error: Exception) -> None:
+        """Once; not to somebody who does not wait for it."""
+        if self._away.is_set() or self.stop.asked:
+            return
+        self._away.set()
+        minutes = self._patience.limit_s / 60
+        self._patience.say(
+            f"The storage does not answer ({first_line(error)}); waiting up to {minutes:.0f} min"
+        )
+
+    def _say_back(self) -> None:
+        if self._away.is_set():
+            self._away.clear()
+            self._patience.say("The storage is back.")
+
+    def _look(self) -> None:
+        """Ask something that changes nothing: what a frozen storage is told ten times it may do ten times."""
+        with suppress(KeyError):
+            self.inner.get_study_name_from_id(_NO_STUDY)
 
 
 @contextmanager
@@ -186,6 +216,8 @@ def _patient(storage: BaseStorage) -> PatientStorage | None:
 
 def is_passing(error: BaseException) -> bool:
     """Is it the connection that failed, rather than what was asked?"""
+    if isinstance(error, Unanswered):
+        return True
     if isinstance(error, rpc_errors()):
         return _code(error) == "UNAVAILABLE"
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
@@ -197,7 +229,7 @@ def is_passing(error: BaseException) -> bool:
 
 def faults() -> tuple[type[Exception], ...]:
     """What a storage raises when it fails, of whatever kind it is."""
-    return (DBAPIError, sqlite3.Error, StorageInternalError, *rpc_errors())
+    return (DBAPIError, sqlite3.Error, StorageInternalError, Unanswered, *rpc_errors())
 
 
 def rpc_errors() -> tuple[type[Exception], ...]:

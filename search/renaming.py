@@ -17,13 +17,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from search.finish.whereabouts import follow
+from search.marks import RENAMING
 from search.origin import ORIGIN
 from search.storage import open_existing, require_existing, sqlite_url, storage_errors, without_password
 from search.tenancy import forget
 from trainer import UserError, write_json
 
-#: beside the directory of the study: the renaming that is under way there
-PENDING = ".renaming.json"
 #: files below a study's directory that name paths in it
 _REMEMBERING = ("outcome.json", "retrained.json")
 
@@ -58,7 +57,7 @@ class Renaming:
         moves = self.moves
         if moves:  # else it is one transaction
             record = asdict(self) | {"home": None, "storage_url": without_password(self.storage_url)}
-            write_json(self.home / PENDING, record)
+            write_json(self.home / RENAMING, record)
         if not self.owns_file:
             self._in_storage(self.storage_url)
         elif self._file(self.old).exists():
@@ -66,9 +65,9 @@ class Renaming:
         for old, new in moves:
             old.rename(new)
         self._follow(self.home / self.to)
+        (self.home / RENAMING).unlink(missing_ok=True)
         if self.owns_file:
-            forget(self._file(self.old))
-        (self.home / PENDING).unlink(missing_ok=True)
+            forget(self._file(self.old))  # whoever waits at its door comes in from here on
         return [f"{self.old} is now {self.to}", *(f"moved {old} to {new}" for old, new in moves)]
 
     def _file(self, name: str) -> Path:
@@ -85,7 +84,7 @@ class Renaming:
                         {"new": self.to, "old": self.old},
                     )
             except IntegrityError as error:
-                (self.home / PENDING).unlink(missing_ok=True)
+                (self.home / RENAMING).unlink(missing_ok=True)
                 raise name_taken(self.to) from error
             finally:
                 storage.engine.dispose()
@@ -119,7 +118,7 @@ def name_taken(name: str) -> UserError:
 def pending(home: Path, *, storage_url: str | None = None) -> Renaming | None:
     """The renaming that was cut off in `home`. storage_url: None takes the one it was begun with."""
     try:
-        found = json.loads((home / PENDING).read_text(encoding="utf-8"))
+        found = json.loads((home / RENAMING).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     url = storage_url or found["storage_url"]

@@ -23,7 +23,7 @@ from search.space import Space
 from trainer import Room, UserError, WorkerLost, show_size
 
 if TYPE_CHECKING:
-    from search.attempt import Audience
+    from search.audience import Audience
     from trainer import CardSpec, Config, Observer, Report
 
 #: below the study's directory

@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from search.attempt import Audience
+from search.audience import Audience
 from search.catalog import Catalog
 from search.console import open_audience
 from search.engine.base import Engine, Runner
@@ -108,6 +108,7 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         room = _survey(space, table, ask=surveyor, say=audience.say)
         carry = descent.carry(card=room.card if room else None)
         stack.enter_context(tenant(url, home=options.studies_dir))
+        require_whole(space.name, options.studies_dir)  # again: who came in may have waited for a renaming
         handle = open_study(space, storage_url=url, room=room, say=audience.say, carry=carry)
         _note(directory, space, options=options, room=room)
         rooms = placing.rooms = RoomBook(space, room, ask=surveyor) if room else None
@@ -155,13 +156,15 @@ def retrain_study(name: str, *, options: RetrainOptions) -> StudyReport:
     require_whole(name, options.studies_dir)
     directory = options.studies_dir / name
     origin = read_origin(directory)
-    space = origin.load_space()
-    own_template = options.template in (None, space.finish.template)
-    if options.template is not None:
-        space = space.finished_with(options.template)
     url = options.storage or origin.storage_url
-    require_existing(url)
-    with open_audience() as audience, tenant(url, home=options.studies_dir):
+    with open_audience() as audience, ExitStack() as stack:
+        space = origin.load_space(say=audience.say)
+        own_template = options.template in (None, space.finish.template)
+        if options.template is not None:
+            space = space.finished_with(options.template)
+        require_existing(url)
+        stack.enter_context(tenant(url, home=options.studies_dir))
+        require_existing(url)  # again: who came in may have waited for its deletion
         handle = open_study(space, storage_url=url, say=audience.say)
         if best_trial(handle) is None:
             again = f"go on with cp-search run {space.path}"

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.board.artifacts import Gallery
 from search.board.sources import Source, Sources
-from search.board.trimmings import NOTE_KEY, Trimmings, overlaid, trimmings
+from search.board.trimmings import NOTE_KEY, Trimmings, half_imported, overlaid, trimmings
+from search.importing import has_mark
 
 
 def _refused(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,14 +55,17 @@ class Shelf(BaseStorage):
         """The dashboard's id of the study shown under that name. Raises KeyError."""
         for source in self._sources.all():
             for study in source.storage.get_all_studies():
-                if source.shown(study.study_name) == study_name:
+                shown = source.shown(study.study_name)
+                if study_name in (shown, _titled(shown, study.system_attrs)):
                     return source.outer(study._study_id)
         raise KeyError(f"no study {study_name}")
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """The name under which the study is shown. Raises KeyError."""
         source = self._sources.of(study_id)
-        return source.shown(source.storage.get_study_name_from_id(source.inner(study_id)))
+        inner = source.inner(study_id)
+        shown = source.shown(source.storage.get_study_name_from_id(inner))
+        return _titled(shown, source.storage.get_study_system_attrs(inner))
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """As its storage has them."""
@@ -130,6 +134,8 @@ class Shelf(BaseStorage):
     def _made(self, source: Source, inner: int) -> Trimmings:
         storage = source.storage
         name = storage.get_study_name_from_id(inner)
+        if has_mark(storage.get_study_system_attrs(inner)):
+            return half_imported(name)
         trials = storage.get_all_trials(inner, deepcopy=False)
         return trimmings(
             name,
@@ -141,11 +147,16 @@ class Shelf(BaseStorage):
 
     def _renamed(self, study: FrozenStudy, source: Source) -> FrozenStudy:
         shown = copy.copy(study)
-        shown.study_name = source.shown(study.study_name)
+        shown.study_name = _titled(source.shown(study.study_name), study.system_attrs)
         extra = self._trimmings(source, study._study_id).study
         shown.system_attrs = overlaid(_outward(study.system_attrs, source), extra)
         shown._study_id = source.outer(study._study_id)
         return shown
+
+
+def _titled(shown: str, system_attrs: Mapping[str, Any]) -> str:
+    """What a study is called in the list, which says so of one that is not whole."""
+    return f"{shown} (half imported)" if has_mark(system_attrs) else shown
 
 
 def _outward(attributes: Mapping[str, Any], source: Source) -> dict[str, Any]:

@@ -204,11 +204,18 @@ def load_space(path_or_name: str, *, settings: Mapping[str, Any] | None = None) 
     problem, in file order.
     """
     path = space_path(path_or_name)
-    document = Document.read(path)
+    return _loaded(path, Document.read(path), settings or {})
+
+
+def parse_space(text: str, *, path: Path, settings: Mapping[str, Any] | None = None) -> Space:
+    """As `load_space`, of `text`, which stood at `path`: beside that its base is looked for."""
+    return _loaded(path, Document.parse(text, file=str(path)), settings or {})
+
+
+def _loaded(path: Path, document: Document, settings: Mapping[str, Any]) -> Space:
     if not document.data:  # a syntax error: nothing else can be said
         raise ConfigError(document.problems)
-    space = _Draft(path, document, settings or {}).space()
-    return _pinned(space, settings or {})
+    return _pinned(_Draft(path, document, settings).space(), settings)
 
 
 class _Draft:

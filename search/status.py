@@ -1,4 +1,4 @@
-"""Where a study stands. Reads the storage and the record of its finish; never imports torch."""
+"""Where a study stands. Reads the storage and the record of its finish; of an SQLite file without Optuna."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
-
 from search.best import best_of
-from search.catalog import Entry
 from search.finish.finished import Finished, read_finished
-from search.finish.whereabouts import Whereabouts, models
-from search.importing import is_half_imported
+from search.finish.whereabouts import Whereabouts, there
 from search.language import translated
+from search.marks import IMPORTING, RENAMING
+from search.sight import SeenTrial, Sight, seen_in_file, sqlite_files
 from search.values import values_line
 
 
@@ -72,25 +71,55 @@ class StudyStatus:
         return [("Final model", f"made on {one.host}: {one.model_dir}") for one in self.elsewhere]
 
 
-def status_of(entry: Entry) -> StudyStatus:
-    """Where a study stands now. Call it in `storage_errors`."""
-    trials = entry.study.get_trials(deepcopy=False)
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+def status_of(seen: Sight) -> StudyStatus:
+    """Where a study stands that was looked at."""
+    complete = [trial for trial in seen.trials if trial.state == "complete"]
+    running = [trial for trial in seen.trials if trial.state == "running"]
     best = best_of(complete)
-    final = read_finished(entry.directory)
+    final = read_finished(seen.directory)
     return StudyStatus(
-        name=entry.name,
-        storage=entry.place,
-        trials=_count(trial.state.name.lower() for trial in trials),
-        causes=_count(trial.user_attrs["cause"] for trial in trials if "cause" in trial.user_attrs),
+        name=seen.name,
+        storage=seen.place,
+        trials=_count(trial.state for trial in seen.trials),
+        causes=_count(trial.cause for trial in seen.trials if trial.cause is not None),
         best=_summary(best, value=best.value) if best else None,
-        running=[_summary(trial, value=_last(trial)) for trial in running],
-        last_activity=_last_activity(trials),
+        running=[_summary(trial, value=trial.last_report) for trial in running],
+        last_activity=_last_activity(seen.trials),
         final=final,
-        elsewhere=[] if final else models(entry.study, directory=entry.directory),
-        half_imported=is_half_imported(entry.study),
+        elsewhere=[] if final else there(seen.attributes, directory=seen.directory),
+        half_imported=bool(seen.attributes.get(IMPORTING)),
     )
+
+
+def look_at(name: str, studies_dir: Path, storage_url: str | None) -> StudyStatus:
+    """Where the study called `name` stands now.
+
+    Raises:
+        UserError, StorageFault: as `Catalog.find`.
+    """
+    if storage_url is None and not (studies_dir / RENAMING).exists():
+        for seen in seen_in_file(studies_dir / f"{name}.db") or []:
+            if seen.name == name and not seen.attributes.get(IMPORTING):
+                return status_of(seen)
+    # Elsewhere, or not to be shown: Optuna finds it, or the catalog says why not.
+    from search.catalog import Catalog
+
+    return status_of(Catalog(studies_dir, storage_url).find(name).sight())
+
+
+def look_at_all(studies_dir: Path, storage_url: str | None) -> list[StudyStatus]:
+    """Where every study stands now.
+
+    Raises:
+        UserError, StorageFault: as `Catalog.entries`.
+    """
+    if storage_url is None:
+        seen = [seen_in_file(path) for path in sqlite_files(studies_dir)]
+        if None not in seen:
+            return [status_of(study) for of_file in seen if of_file for study in of_file]
+    from search.catalog import Catalog
+
+    return [status_of(entry.sight()) for entry in Catalog(studies_dir, storage_url).entries()]
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
@@ -111,19 +140,12 @@ def _count(words: Iterable[str]) -> dict[str, int]:
     return dict(Counter(words))
 
 
-def _summary(trial: FrozenTrial, *, value: float | None) -> dict[str, Any]:
-    return {"number": trial.number, "value": value, "params": trial.params}
+def _summary(trial: SeenTrial, *, value: float | None) -> dict[str, Any]:
+    return {"number": trial.number, "value": value, "params": dict(trial.params)}
 
 
-def _last(trial: FrozenTrial) -> float | None:
-    return trial.intermediate_values[trial.last_step] if trial.last_step is not None else None
-
-
-def _last_activity(trials: list[FrozenTrial]) -> str | None:
-    times = [
-        moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment
-    ]
-    latest: datetime | None = max(times, default=None)
+def _last_activity(trials: list[SeenTrial]) -> str | None:
+    latest: datetime | None = max((moment for trial in trials for moment in trial.times), default=None)
     return latest.isoformat(timespec="seconds") if latest else None
 
 

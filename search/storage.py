@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from search import postgres
+from search.answers import Answers, limit_s
 from search.database import DatabaseStorage, FileStorage
 from search.gathering import GatheringStorage
 from search.patience import Patience, PatientStorage, faults, first_line
+from search.served import ServedStorage
 from trainer import StorageFault, UserError
 
 #: the storage's URL, for one whose password belongs in no command line
@@ -52,12 +55,13 @@ def open_storage(
     Raises:
         UserError: the URL is none, or the place cannot be written. StorageFault: it does not answer.
     """
+    answers = Answers(limit_s())
     try:
         url = _parsed(storage_url)
         if url.get_backend_name() == "sqlite" and create:
             make_parent(url.database)
         served = url.get_backend_name() == "grpc"
-        storage = _grpc_storage(url) if served else _database(url, create=create)
+        storage = _grpc_storage(url, answers) if served else _database(url, answers, create=create)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UserError(f"--storage {masked(storage_url)}: {error}; {_EXAMPLES}") from error
     except ImportError as error:
@@ -67,7 +71,7 @@ def open_storage(
             f"{masked(storage_url)} needs a driver that is not installed: {error}{remedy}"
         ) from error
     if not is_local(storage_url):
-        storage = PatientStorage(storage, Patience(say or unheard))
+        storage = PatientStorage(storage, Patience(say or unheard), answers)
     return GatheringStorage(storage)
 
 
@@ -105,13 +109,15 @@ def is_local(storage_url: str) -> bool:
     return _parsed(storage_url).get_backend_name() == "sqlite"
 
 
-def _database(url: URL, *, create: bool) -> BaseStorage:
+def _database(url: URL, answers: Answers, *, create: bool) -> BaseStorage:
     if url.get_backend_name() == "sqlite":
         # The rollback journal stays, see docs/decisions/0035-fewer-transactions.md.
         settings: dict[str, Any] = {"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
     else:
         settings = {"pool_pre_ping": True}
-    if url.get_backend_name() == "postgresql":
+    if url.get_dialect().driver == postgres.DRIVER:
+        settings["creator"] = postgres.connector(url, answers, timeout_s=_CONNECT_TIMEOUT_S)
+    elif url.get_backend_name() == "postgresql":
         settings["connect_args"] = {"connect_timeout": _CONNECT_TIMEOUT_S}
     return DatabaseStorage(_tables(url, settings, create=create))
 
@@ -139,11 +145,11 @@ def _was_made_meanwhile(error: DBAPIError) -> bool:
     return any(words in cause for words in ("already exists", "unique constraint"))
 
 
-def _grpc_storage(url: URL) -> BaseStorage:
+def _grpc_storage(url: URL, answers: Answers) -> BaseStorage:
     """A client of `cp-search storage serve`, or of Optuna's own proxy server."""
     if not url.host or url.port is None or url.password is not None:
         raise ArgumentError("gRPC takes a host and a port, and knows no login")
-    storage = GrpcStorageProxy(host=url.host, port=url.port)
+    storage = ServedStorage(host=url.host, port=url.port, answers=answers)
     try:
         storage.wait_server_ready(timeout=_CONNECT_TIMEOUT_S)
     except ConnectionError as error:

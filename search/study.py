@@ -22,9 +22,10 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.best import best_of
+from search.best import METRIC, best_of
 from search.change import changes
 from search.importing import is_half_imported
+from search.marks import ATTRIBUTE, CARRIED
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
 from search.storage import (
@@ -40,12 +41,6 @@ from search.storage import (
 if TYPE_CHECKING:
     from search.carry import Carried
     from search.space import Space
-
-METRIC = "eval_f1_macro"
-#: the one user attribute of a study: the dashboard shows every attribute in full
-ATTRIBUTE = "cp_search"
-#: user attribute of a trial that was measured in another study: "OTHER trial 7"
-CARRIED = "carried"
 
 #: looks without a change at a study that another worker is making, and from one to the next
 _STILL_LOOKS, _MAKING_S = 20, 0.5

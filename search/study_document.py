@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.finish.turn import FINISH_MARK
 from search.finish.whereabouts import MODELS
-from search.importing import IMPORTING, clear, mark
+from search.importing import clear, mark
+from search.marks import IMPORTING
 from trainer import UserError
 
 FORMAT = "cp-search study 1"

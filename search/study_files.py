@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from search.heart import mark_of
 from search.locks import is_held
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
 from search.renaming import Renaming, name_taken, pending, place_of, require_whole
-from search.storage import sqlite_url, storage_errors
-from search.tenancy import SERVED, forget, users
+from search.storage import sqlite_path, sqlite_url, storage_errors
+from search.tenancy import SERVED, forget, shut
 from trainer import UserError, show_size
 
 
@@ -31,7 +32,6 @@ def rename(entry: Entry, *, to: str, catalog: Catalog) -> list[str]:
     Raises:
         UserError: a worker is at it, the name is taken, or the storage cannot rename.
     """
-    require_idle(entry)
     if make_url(entry.storage_url).get_backend_name() == "grpc":
         raise UserError(
             "gRPC cannot rename a study; do it where the database is, with --storage of its own URL"
@@ -44,10 +44,25 @@ def rename(entry: Entry, *, to: str, catalog: Catalog) -> list[str]:
     url = entry.storage_url if entry.file is None else sqlite_url(entry.file.resolve())
     renaming = Renaming(entry.name, to, home, url, _owns_file(entry))
     there = replace(catalog, studies_dir=home)
-    taken = any(new.exists() for _, new in renaming.moves)
-    if taken or any(there.is_taken(to, one) for one in {url, there.url_for(to)}):
-        raise name_taken(to)
-    return renaming.carry_out()
+    with _nobody_comes(*_files(renaming), *_file_of(entry)):
+        _require_nobody_at(entry)
+        taken = any(new.exists() for _, new in renaming.moves)
+        if taken or any(there.is_taken(to, one) for one in {url, there.url_for(to)}):
+            raise name_taken(to)
+        return renaming.carry_out()
+
+
+def _files(renaming: Renaming) -> Iterator[Path]:
+    """What nobody may begin to use under either name."""
+    file = sqlite_path(renaming.storage_url)
+    if file is not None:
+        yield file
+    if renaming.owns_file:
+        yield from (renaming.home / f"{name}.db" for name in (renaming.old, renaming.to))
+
+
+def _file_of(entry: Entry) -> list[Path]:
+    return [entry.file] if entry.file is not None else []
 
 
 def _owns_file(entry: Entry) -> bool:
@@ -62,7 +77,8 @@ def go_on_renaming(study: str, *, to: str, catalog: Catalog) -> list[str] | None
     found = pending(home, storage_url=catalog.storage_url)
     if found is None or (found.old, found.to) != (name, to):
         return None
-    return found.carry_out()
+    with _nobody_comes(*_files(found)):
+        return found.carry_out()
 
 
 def what_goes(entry: Entry) -> list[str]:
@@ -86,21 +102,25 @@ def delete(entry: Entry) -> None:
     Raises:
         UserError: a worker is at it.
     """
-    require_idle(entry)
-    alone, file = entry.is_alone, entry.file
     doomed = _doomed(entry.directory)
-    if entry.directory.is_dir():
-        if doomed.is_dir():
-            shutil.rmtree(doomed)
-        entry.directory.rename(doomed)
-    if file is not None and alone:
-        file.unlink()
-        forget(file)
-    else:
-        with storage_errors(entry.storage_url):
-            entry.study._storage.delete_study(entry.study._study_id)
+    with _nobody_comes(*_file_of(entry)):
+        _require_nobody_at(entry)
+        if entry.directory.is_dir():
+            if doomed.is_dir():
+                shutil.rmtree(doomed)
+            entry.directory.rename(doomed)
+        _delete_stored(entry)
     if doomed.is_dir():
         shutil.rmtree(doomed)
+
+
+def _delete_stored(entry: Entry) -> None:
+    if entry.file is not None and entry.is_alone:
+        entry.file.unlink()
+        forget(entry.file)
+        return
+    with storage_errors(entry.storage_url):
+        entry.study._storage.delete_study(entry.study._study_id)
 
 
 def delete_rest(study: str, *, catalog: Catalog) -> bool:
@@ -110,6 +130,10 @@ def delete_rest(study: str, *, catalog: Catalog) -> bool:
     if not doomed.is_dir():
         return False
     shutil.rmtree(doomed)
+    file = home / f"{name}.db"
+    with shut(file) as users:
+        if not users and not file.exists():
+            forget(file)
     return True
 
 
@@ -123,11 +147,15 @@ def require_idle(entry: Entry) -> None:
     Raises:
         UserError: one is, or may be on another machine.
     """
+    with _nobody_comes(*_file_of(entry)):
+        _require_nobody_at(entry)
+
+
+def _require_nobody_at(entry: Entry) -> None:
+    """Check it of those who may be at a study without using a file."""
     for lock in _locks(entry.directory):
         if is_held(lock):
             raise UserError(f"somebody works on study {entry.name} ({lock.parent}); end that first")
-    if entry.file is not None:
-        _require_unused(entry.file)
     running = [trial for trial in entry.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
     elsewhere = [trial.number for trial in running if mark_of(trial)[0]]
     if elsewhere:
@@ -143,12 +171,23 @@ def require_idle(entry: Entry) -> None:
         )
 
 
-def _require_unused(file: Path) -> None:
-    """Check that nobody uses the file: a worker that waits for memory holds no trial, a server none."""
-    for home in users(file):
-        if home == SERVED:
-            raise UserError(f"{file} is served by cp-search storage serve; end that first")
-        raise UserError(f"a worker uses {file}, with its trials in {home}; end that first")
+@contextmanager
+def _nobody_comes(*files: Path) -> Iterator[None]:
+    """Nobody begins to use one of the files while the block runs, and nobody does at its beginning.
+
+    That says more than `_require_nobody_at`: a worker that waits for memory holds no trial, a server none.
+
+    Raises:
+        UserError: somebody does.
+    """
+    with ExitStack() as doors:
+        # Always in the same order, so that no two wait for each other.
+        for _, file in sorted({one.resolve(): one for one in files}.items()):
+            for home in doors.enter_context(shut(file)):
+                if home == SERVED:
+                    raise UserError(f"{file} is served by cp-search storage serve; end that first")
+                raise UserError(f"a worker uses {file}, with its trials in {home}; end that first")
+        yield
 
 
 def _locks(directory: Path) -> Iterator[Path]:
@@ -163,6 +202,7 @@ def _size(directory: Path) -> int:
 
 
 def _inside(entry: Entry) -> str:
-    trials = len(list(entry.directory.glob("trial-*")))
-    final = ", the final model" if (entry.directory / "final").is_dir() else ""
-    return f"{trials} trials{final}"
+    count = len(list(entry.directory.glob("trial-*")))
+    if (entry.directory / "final").is_dir():
+        return f"{count} trials and the final model"
+    return f"{count} trials"

@@ -11,7 +11,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,27 +59,48 @@ def _come_in(path: Path, home: Path | None) -> tuple[Path, BaseFileLock]:
     entries = _entries(path)
     entry = entries / f"{uuid.uuid4().hex}.json"
     lock = FileLock(entry.with_suffix(".lock"))
-    with disk_errors(entries):
-        entries.mkdir(exist_ok=True)
-        with FileLock(entries / "door"):  # one at a time
-            if home is not None:
-                home.mkdir(parents=True, exist_ok=True)
-            mine = User(SERVED) if home is None else User(str(home.resolve()), _identity(home))
-            for other in _others(entries):
-                if other.home == SERVED or other.identity != mine.identity:
-                    raise UserError(_refusal(path, other.home, mine=mine.home))
-            lock.acquire()
-            write_json(entry, asdict(mine))
+    with disk_errors(entries), _door(entries):
+        if home is not None:
+            home.mkdir(parents=True, exist_ok=True)
+        mine = User(SERVED) if home is None else User(str(home.resolve()), _identity(home))
+        for other in _others(entries):
+            if other.home == SERVED or other.identity != mine.identity:
+                raise UserError(_refusal(path, other.home, mine=mine.home))
+        lock.acquire()
+        write_json(entry, asdict(mine))
     return entry, lock
 
 
-def users(path: Path) -> list[str]:
-    """Where those keep their trials who use the file at `path` now; of a server it is `SERVED`."""
+@contextmanager
+def shut(path: Path) -> Iterator[list[str]]:
+    """Nobody comes to use the file at `path` while the block runs.
+
+    Gives where those keep their trials who use it already; of a server it is `SERVED`.
+    """
     entries = _entries(path)
-    if not entries.is_dir():
-        return []
-    with FileLock(entries / "door"):
-        return [one.home for one in _others(entries)]
+    made = not entries.is_dir()
+    with _door(entries):
+        try:
+            yield [one.home for one in _others(entries)]
+        finally:
+            if made:
+                forget(path)
+
+
+@contextmanager
+def _door(entries: Path) -> Iterator[None]:
+    """One at a time."""
+    door = FileLock(entries / "door")
+    while not door.is_locked:
+        with disk_errors(entries):
+            entries.mkdir(exist_ok=True)
+            # Whoever was in may have deleted the file, and with it what was kept of its users.
+            with suppress(FileNotFoundError):
+                door.acquire()
+    try:
+        yield
+    finally:
+        door.release()
 
 
 def forget(path: Path) -> None:

@@ -8,13 +8,14 @@ model them want them all. See docs/decisions/0007-how-trials-end.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study import METRIC
+from search.best import METRIC
 from trainer import Outcome
 
 GIB = 2**30
@@ -26,6 +27,11 @@ FINITE = "nonfinite"
 PLANNED = "planned"
 #: attributes become columns of the dashboard: one line of this many characters at most
 _SHORT = 120
+#: what stands at the end of a line that is longer
+CUT = "…"
+#: between measures, and between halvings
+_BETWEEN = "; "
+_HALVING = re.compile(r"(?P<where>.+): (?P<from_tokens>\d+) to (?P<to_tokens>\d+) tokens")
 #: kind of a run's failure -> the word that is stored with the trial
 _FAILURES = {"lost": "worker_lost", "stalled": "stalled", "host_memory": "host_memory"}
 
@@ -65,7 +71,7 @@ class Verdict:
                 found[name] = round(peak / GIB, 3)
         for name, lines in (("measures", self.measures), ("oom_events", self.halvings)):
             if lines:
-                found[name] = _short("; ".join(lines))
+                found[name] = _short(_BETWEEN.join(lines))
         if self.planned:
             found[PLANNED] = True
         if self.error and self.state == TrialState.FAIL:
@@ -121,6 +127,26 @@ def as_outcome(found: Mapping[str, Any] | None) -> Outcome | None:
     return Outcome(**{key: value for key, value in found.items() if key in known})
 
 
+def told_measures(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The measures that a trial's user attributes tell of, without their reasons."""
+    return tuple(filter(None, str(attributes.get("measures", "")).split(_BETWEEN)))
+
+
+def told_halvings(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The out-of-memory events that a trial's user attributes tell of, as in `Outcome.oom_events`.
+
+    Where the line was cut, the last one has nothing but `where`: `CUT`, for one or more that are not known.
+    """
+    lines = str(attributes.get("oom_events", "")).split(_BETWEEN)
+    found = tuple(_event(halving) for halving in map(_HALVING.fullmatch, lines) if halving)
+    return (*found, {"where": CUT}) if lines[-1].endswith(CUT) else found
+
+
+def _event(halving: re.Match[str]) -> dict[str, Any]:
+    tokens = {name: int(halving[name]) for name in ("from_tokens", "to_tokens")}
+    return {"where": halving["where"], **tokens}
+
+
 def _completed(outcome: Outcome) -> Verdict:
     value = outcome.best_metrics.get(METRIC)
     # JSON has no NaN: what was not finite comes back as None.
@@ -156,7 +182,7 @@ def _halving(event: Mapping[str, Any]) -> str:
 
 
 def _short(line: str) -> str:
-    return line if len(line) <= _SHORT else f"{line[: _SHORT - 1]}…"
+    return line if len(line) <= _SHORT else f"{line[: _SHORT - 1]}{CUT}"
 
 
 def _constraints(outcome: Outcome) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from optuna.trial import TrialState
 
-from search.attempt import Audience as Audience
+from search.audience import Audience as Audience
 from search.crew import Crew, Post
 from search.ending import FINISHED as FINISHED
 from search.ending import WORDS, Reason

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.attempt import Audience
+from search.audience import Audience
 from search.engine.base import Engine
 from search.engine.job import Job, TrainJob
 from search.host import Host

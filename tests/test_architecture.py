@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,20 @@ def test_the_trainer_knows_neither_the_search_nor_optuna() -> None:
         if within(name, "search", "optuna", "optuna_dashboard")
     ]
     assert not found
+
+
+def test_no_module_needs_one_that_needs_it() -> None:
+    # Also where only types are imported, or late: what two modules need of each other belongs in a third.
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(*PACKAGES)}
+    needs = {
+        module: {name for _, name in imported(path)} & modules.keys() - {module}
+        for module, path in modules.items()
+        if path.name != "__init__.py"
+    }
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
 
 
 def test_memory_does_not_know_the_loop() -> None:

@@ -6,22 +6,21 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import typer
+import yaml
+from pydantic_core._pydantic_core import list_all_errors
 
 from tests.conftest import ROOT
 
 
-@cache
-def wordings() -> frozenset[str]:
-    """Every text of both packages, and of typer; help also as it is shown, by paragraphs."""
-    return frozenset(_worded())
-
-
-def _worded() -> Iterator[str]:
-    for package in (ROOT / "trainer", ROOT / "search", Path(typer.__file__).parent):
+def worded() -> Iterator[str]:
+    """Every text of both packages, of typer, PyYAML and pydantic; help also as it is shown, by paragraphs."""
+    for error in list_all_errors():
+        yield re.sub(r"\{\w+\}", "{}", error["message_template_python"])
+    theirs = (Path(str(library.__file__)).parent for library in (typer, yaml))
+    for package in (ROOT / "trainer", ROOT / "search", *theirs):
         for path in sorted(package.rglob("*.py")):
             yield from _texts(path)
         for path in sorted((ROOT / package).rglob("*.yaml.j2")):
@@ -40,7 +39,7 @@ def _texts(path: Path) -> Iterator[str]:
             yield from _forms("".join(map(piece, node.values)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _forms(node.value)
-            yield re.sub(r"\{\w+(?:!r)?\}", "{}", node.value)  # what str.format fills
+            yield re.sub(r"\{\w+(?:!r)?\}|%[rsd]", "{}", node.value)  # what str.format and % fill
 
 
 def piece(value: ast.expr) -> str:

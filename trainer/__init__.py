@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from trainer.config.templates import bundled_directory as bundled_directory
     from trainer.config.templates import bundled_names as bundled_names
     from trainer.config.templates import template_names as template_names
+    from trainer.config.wording import by_value as by_value
     from trainer.config.wording import did_you_mean as did_you_mean
     from trainer.config.wording import explain as explain
     from trainer.config.wording import show as show
@@ -191,7 +192,7 @@ HOMES = {
     "trainer.config.reference": ["key_table"],
     "trainer.config.schema": ["Config", "Name", "Section", "key_paths"],
     "trainer.config.templates": ["bundled_directory", "bundled_names", "template_names"],
-    "trainer.config.wording": ["did_you_mean", "explain", "show"],
+    "trainer.config.wording": ["by_value", "did_you_mean", "explain", "show"],
     "trainer.config.yaml": ["Document", "KeyPath", "closest"],
     "trainer.data.check": ["CheckRequest", "DataReport", "check_data"],
     "trainer.data.clean": ["CleanReport", "CleanRequest", "clean_file"],

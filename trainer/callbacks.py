@@ -7,38 +7,50 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer.config.yaml import closest
 from trainer.errors import ConfigError, Problem, TrialEnded
 
 if TYPE_CHECKING:
-    from trainer.loop import Loop
+    from trainer.checkpoint import Progress
+    from trainer.config.schema import Config
+    from trainer.model.classifier import Classifier
+
+
+class Running(Protocol):
+    """The loop of a run, as its callbacks may use it."""
+
+    config: Config
+    progress: Progress
+
+    @property
+    def model(self) -> Classifier:
+        """What is trained."""
 
 
 class Callback:
     """The hooks there are. A user callback defines some of them; it need not derive from this class.
 
-    Every hook takes **kwargs. `trainer` is the running loop: `trainer.config`, `trainer.model`,
-    `trainer.progress`.
+    Every hook takes **kwargs.
     """
 
-    def on_train_begin(self, trainer: Loop, **kwargs: Any) -> None:
+    def on_train_begin(self, trainer: Running, **kwargs: Any) -> None:
         """Before the first step (also after a resume)."""
 
-    def on_epoch_begin(self, trainer: Loop, **kwargs: Any) -> None:
+    def on_epoch_begin(self, trainer: Running, **kwargs: Any) -> None:
         """kwargs: epoch (from 0)."""
 
-    def on_step_end(self, trainer: Loop, **kwargs: Any) -> None:
+    def on_step_end(self, trainer: Running, **kwargs: Any) -> None:
         """kwargs: step (from 1), loss."""
 
-    def on_evaluate(self, trainer: Loop, **kwargs: Any) -> None:
+    def on_evaluate(self, trainer: Running, **kwargs: Any) -> None:
         """kwargs: evaluation (from 1), metrics."""
 
-    def on_epoch_end(self, trainer: Loop, **kwargs: Any) -> None:
+    def on_epoch_end(self, trainer: Running, **kwargs: Any) -> None:
         """kwargs: epoch (from 0)."""
 
-    def on_train_end(self, trainer: Loop, **kwargs: Any) -> None:
+    def on_train_end(self, trainer: Running, **kwargs: Any) -> None:
         """kwargs: status."""
 
 
@@ -60,7 +72,7 @@ def load_callbacks(names: Sequence[str]) -> list[object]:
     return loaded
 
 
-def call(callbacks: Sequence[object], hook: str, trainer: Loop, **kwargs: Any) -> None:
+def call(callbacks: Sequence[object], hook: str, trainer: Running, **kwargs: Any) -> None:
     """Call `hook` on every callback that has it, in order.
 
     Raises:

@@ -21,9 +21,9 @@ from trainer.identity import identity_of
 from trainer.journal import Journal
 from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop
-from trainer.memory.card import open_card
 from trainer.memory.context import device_for
 from trainer.memory.foreign import classified
+from trainer.memory.open_card import open_card
 from trainer.memory.recovery import Recovery
 from trainer.outcome import Metrics, Observer, Outcome, Report, Silent, Status
 from trainer.predictions import prediction_lines

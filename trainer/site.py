@@ -11,9 +11,10 @@ import torch
 from trainer.errors import CardTooSmall, OutOfMemory
 from trainer.forward import Compute, Forward
 from trainer.memory.allocator import rounded
-from trainer.memory.card import MIB, Card, open_card, show_size
+from trainer.memory.card import MIB, Card, show_size
 from trainer.memory.context import device_for
 from trainer.memory.foreign import classified
+from trainer.memory.open_card import open_card
 from trainer.memory.recovery import Recovery, TokenBudget
 
 if TYPE_CHECKING:

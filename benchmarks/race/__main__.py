@@ -46,7 +46,7 @@ def race(arguments: argparse.Namespace) -> None:
     from benchmarks.cold_search import prepare
 
     prepare(arguments, arguments.out / "data")
-    for seed in range(arguments.seeds):
+    for seed in _seeds(arguments):
         shift = seed % len(arguments.contenders)
         for name in [*arguments.contenders[shift:], *arguments.contenders[:shift]]:
             directory = _directory(arguments, name, seed)
@@ -106,6 +106,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **quiet, "PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE"}
 
 
+def _seeds(arguments: argparse.Namespace) -> range:
+    return range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+
+
 def _directory(arguments: argparse.Namespace, name: str, seed: int) -> Path:
     return Path(arguments.out) / f"seed-{seed}" / name.replace(" ", "-")
 
@@ -113,9 +117,7 @@ def _directory(arguments: argparse.Namespace, name: str, seed: int) -> Path:
 def report(arguments: argparse.Namespace) -> None:
     """Print what the logs say."""
     results = {
-        name: [
-            Course.read(_directory(arguments, name, seed) / "log.jsonl") for seed in range(arguments.seeds)
-        ]
+        name: [Course.read(_directory(arguments, name, seed) / "log.jsonl") for seed in _seeds(arguments)]
         for name in arguments.contenders
     }
     targets = [float(target) for target in arguments.targets.split(",")]
@@ -139,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=15, help="time of each start")
     parser.add_argument("--trials", type=int, default=1000, help="at most so many")
     parser.add_argument("--seeds", type=int, default=3, help="starts of each contender")
+    parser.add_argument("--first-seed", type=int, default=0, help="to add starts to those of another day")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--evaluations", type=int, default=2, help="per epoch")
     parser.add_argument("--length", type=int, default=128, help="tokens")

@@ -70,7 +70,8 @@ class Rules:
     def open_card(self) -> Card:
         """The card that a trial trains under."""
         # Imports torch: a contender that needs it in its trials alone is not to pay for it twice.
-        from trainer.memory.card import open_card, parse_card
+        from trainer.memory.card import parse_card
+        from trainer.memory.open_card import open_card
 
         return open_card(parse_card(self.card, virtual=True) if self.card else None)
 

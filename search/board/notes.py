@@ -8,6 +8,7 @@ from typing import Any
 
 from search.report.facts import TrialFacts
 from search.values import short, values_line
+from search.verdict import CUT
 from trainer import show_size
 
 
@@ -24,6 +25,14 @@ def study_note(name: str, attribute: Mapping[str, Any]) -> str:
     lines += [*_room(attribute.get("room", {})), "", "Go on, look further:", "", "```sh"]
     lines += [f"cp-search status {name}", f"cp-search report {name}", f"cp-search tensorboard {name}", "```"]
     return "\n".join(lines)
+
+
+def half_imported_note(name: str) -> str:
+    """That the study is not whole, and what makes it so."""
+    return (
+        f"## {name}\n\n**Half imported:** its import is under way, or was cut off. In that case type the "
+        f"same `cp-search study import` again, or `cp-search study delete {name}`."
+    )
 
 
 def trial_note(trial: TrialFacts) -> str:
@@ -49,7 +58,8 @@ def _memory(trial: TrialFacts) -> list[str]:
         ("limit", trial.limit_bytes),
     )
     known = ", ".join(f"{word} {show_size(size)}" for word, size in sizes if size is not None)
-    halved = [f"out of memory {len(trial.oom_events)} times, each time done again smaller"]
+    least = "at least " if any(event["where"] == CUT for event in trial.oom_events) else ""
+    halved = [f"out of memory {least}{len(trial.oom_events)} times, each time done again smaller"]
     measures = [f"measures: {'; '.join(trial.measures)}"] if trial.measures else []
     return [f"memory: {known}", *measures, *(halved if trial.oom_events else [])]
 

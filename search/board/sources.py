@@ -9,6 +9,8 @@ from zlib import crc32
 
 from optuna.storages import BaseStorage, RDBStorage
 
+from search.importing import has_mark
+from search.sight import sqlite_files
 from search.storage import open_existing, open_file
 
 #: room for the ids of one file; with a CRC-32 in front they stay below 2**53, which JavaScript can count
@@ -92,7 +94,7 @@ class Files:
 
     def all(self) -> list[Source]:
         """By name."""
-        return [self._at(path) for path in sorted(self._studies_dir.glob("*.db")) if is_sqlite(path)]
+        return [self._at(path) for path in sqlite_files(self._studies_dir)]
 
     def of(self, outer: int) -> Source:
         """By the file's number in the id."""
@@ -138,17 +140,12 @@ class OneStorage:
         return name
 
     def version(self, study_id: int) -> object:
-        """State and number of reports of every trial."""
+        """State and number of reports of every trial, and whether the study is half imported."""
         trials = self.storage.get_all_trials(study_id, deepcopy=False)
-        return [(trial.state, len(trial.intermediate_values)) for trial in trials]
+        is_half = has_mark(self.storage.get_study_system_attrs(study_id))
+        return is_half, [(trial.state, len(trial.intermediate_values)) for trial in trials]
 
 
 def shown_of_file(path: Path, name: str) -> str:
     """A study's own name; with its file's in front where the two differ, so that no two are alike."""
     return name if name == path.stem else f"{path.stem}/{name}"
-
-
-def is_sqlite(path: Path) -> bool:
-    """Does the file begin as an SQLite database does (https://www.sqlite.org/fileformat.html)?"""
-    with path.open("rb") as stream:
-        return stream.read(16) == b"SQLite format 3\0"

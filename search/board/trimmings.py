@@ -16,10 +16,10 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from search.board.artifacts import Gallery, study_artifacts, trial_artifacts
-from search.board.notes import study_note, trial_note
+from search.board.notes import half_imported_note, study_note, trial_note
+from search.marks import ATTRIBUTE
 from search.report.facts import TrialFacts
 from search.report.gather import trial_facts
-from search.study import ATTRIBUTE
 
 #: the dashboard looks through all notes for every trial: more of them would make it slow
 MOST_NOTES = 500
@@ -58,6 +58,11 @@ def trimmings(
             for trial, known in zip(trials, facts, strict=True)
         },
     )
+
+
+def half_imported(name: str) -> Trimmings:
+    """The note of a study that is not whole."""
+    return Trimmings(_note(None, half_imported_note(name)))
 
 
 def overlaid(stored: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,8 +52,10 @@ class Limits:
 
 def gpu_number(text: str) -> int:
     """What was typed after --gpu. Raises typer.BadParameter: not the number of a GPU."""
-    if not text.isdecimal():
-        message = f"{text} is not the number of a GPU, as in --gpu 0; without it the GPU that is here is used"
+    if not re.fullmatch(r"\d{1,9}", text):
+        message = (
+            f"{text!r} is not the number of a GPU, as in --gpu 0; without it the GPU that is here is used"
+        )
         raise typer.BadParameter(translated(message))
     return int(text)
 

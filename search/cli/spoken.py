@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, TyperException
 
@@ -17,20 +19,40 @@ from search.cli.output import say
 from search.language import explained, translated
 
 if TYPE_CHECKING:
+    from typer._click.formatting import HelpFormatter
     from typer.core import TyperCommand as _Base
 else:  # mixed in, it has typer's methods from the class beside it
     _Base = object
+    HelpFormatter = typer.Context.formatter_class
 
 #: headings and standing texts of a help, as typer has them
 WORDS = (
     *("Usage: ", "Arguments:", "Options:", "Commands:", "Example:"),
-    *("[required]", "[OPTIONS]", "COMMAND [ARGS]..."),
+    *("[OPTIONS]", "COMMAND [ARGS]..."),
 )
 _WORD = re.compile("|".join(map(re.escape, WORDS)))
+#: what typer adds to the help of an option: [env var: X; default: studies; required]
+_ADDED = re.compile(r"(?P<help>(?:.*  )?)\[(?P<added>.*)\]", re.DOTALL)
+
+
+class _Formatter(HelpFormatter):
+    """Lays out a help."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Options, each with its help."""
+        super().write_dl([(name, _with_added(text)) for name, text in rows], col_max, col_spacing)
+
+
+class _Context(typer.Context):
+    """Of a command that is called."""
+
+    formatter_class = _Formatter
 
 
 class _Spoken(_Base):
     """Of a command or a group of them: help and usage are in the user's language."""
+
+    context_class = _Context
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Arguments and options, typer's own among them."""
@@ -68,6 +90,14 @@ def _explained(parameters: list[Any]) -> list[Any]:
     for one in parameters:
         one.help = explained(one.help or "") or None
     return parameters
+
+
+def _with_added(text: str) -> str:
+    """A help with what typer added to it in the user's language."""
+    found = _ADDED.fullmatch(text)
+    if found is None:
+        return text
+    return f"{found['help']}[{'; '.join(map(translated, found['added'].split('; ')))}]"
 
 
 def _spoken(text: str) -> str:

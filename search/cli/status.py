@@ -29,11 +29,9 @@ def status(flags: StatusFlags) -> None:
     Trials by state, the best so far, what is running now, and the finished model.
     """
     with clean_stdout(flags.json):
-        from search.catalog import Catalog
-        from search.status import status_of
+        from search.status import look_at
 
-        entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
-        found = status_of(entry)
+        found = look_at(flags.study, flags.studies_dir, flags.storage)
     if flags.json:
         print_json(found.to_json())
     else:

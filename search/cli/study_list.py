@@ -25,11 +25,9 @@ class StudyListFlags:
 def study_list(flags: StudyListFlags) -> None:
     """List the studies, with their trials by state and the best value."""
     with clean_stdout(flags.json):
-        from search.catalog import Catalog
-        from search.status import status_of
+        from search.status import look_at_all
 
-        catalog = Catalog(flags.studies_dir, flags.storage)
-        found = [status_of(entry) for entry in catalog.entries()]
+        found = look_at_all(flags.studies_dir, flags.storage)
     if flags.json:
         print_json([status.to_json() for status in found])
     elif not found:

@@ -33,7 +33,7 @@ def study_show(flags: StudyShowFlags) -> None:
         from search.trial_table import lines, row
 
         entry = Catalog(flags.studies_dir, flags.storage).find(flags.study)
-        status = status_of(entry)
+        status = status_of(entry.sight())
         trials = entry.study.get_trials(deepcopy=False)
     if flags.json:
         print_json({**status.to_json(), "all": finite([row(trial) for trial in trials])})

@@ -7,8 +7,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psutil
-
 from search.doctor.finding import Finding
 from search.host import Host
 from search.seats import GUESSED_BYTES, SPARE_BYTES
@@ -52,7 +50,8 @@ def hardware() -> Iterator[Finding]:
     driver = ask_driver(shutil.which("nvidia-smi"))
     yield card(driver, this_torch())
     yield from (free_memory(gpu) for gpu in driver.gpus)
-    yield host(Host().memory().available_bytes, cores=len(psutil.Process().cpu_affinity()))
+    here = Host()
+    yield host(here.memory().available_bytes, cores=here.cores())
 
 
 def this_torch() -> Torch:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from search.finish.confirmation import Confirmation
 from search.finish.decide import decide
 from search.finish.ensemble_record import EnsembleRecord, Member
+from search.finish.finished import FINAL
 from search.finish.place import FinishPlace, Part, made
 from search.finish.record import key_of, write_record
 from search.finish.retrain import Recipe, recipe, train
-from search.finish.stored import FINAL
 from trainer import Observer, Report, Ruled, Together
 
 if TYPE_CHECKING:

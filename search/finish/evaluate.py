@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.finish.finished import FINAL
 from search.finish.place import FinishPlace, Part, made
 from search.finish.record import key_of
 from search.finish.retrain import Recipe
-from search.finish.stored import FINAL
 from trainer import Assessment, Comparison, Config, Observer, Report, Ruled, dump_config
 
 if TYPE_CHECKING:

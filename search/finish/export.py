@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from search.finish.evaluate import ANSWERS
 from search.finish.export_record import ExportRecord
+from search.finish.finished import FINAL
 from search.finish.place import FinishPlace, Part, made
 from search.finish.record import key_of
-from search.finish.stored import FINAL
 from trainer import CardFacts, Exported, Observer, Reloaded, Report, Ruled
 
 if TYPE_CHECKING:

@@ -19,10 +19,11 @@ from search.finish.ensemble_record import EnsembleRecord
 from search.finish.evaluate import compare, evaluate
 from search.finish.export import export
 from search.finish.final import Final
+from search.finish.finished import FINAL
 from search.finish.place import FinishPlace, PartFailed, Stopped
 from search.finish.record import key_of, read_record, write_record
 from search.finish.retrain import Recipe, begin, best_length, recipe, train
-from search.finish.stored import CONFIRM, FINAL, read_stored
+from search.finish.stored import CONFIRM, read_stored
 from search.finish.turn import in_turn
 from search.finish.whereabouts import Whereabouts, key_in, made_here, models, note, withdraw
 from search.finish.words import candidate_line

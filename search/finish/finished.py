@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.finish.final import Final
-from search.finish.record import read_record
-from search.finish.stored import FINAL
-from search.finish.words import verdict
+#: below the study's directory: what `search.finish.stored` describes
+FINAL = "final"
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,15 @@ class Finished:
 
 def read_finished(study_directory: Path) -> Finished | None:
     """What the finish of the study in `studies/NAME` made; None before its end."""
-    final = read_record(study_directory / FINAL / "final.json", Final)
+    path = study_directory / FINAL / "final.json"
+    if not path.is_file():
+        return None
+    # Only here: what a record holds is NumPy's and Pydantic's, and most looks are at a running search.
+    from search.finish.final import Final
+    from search.finish.record import read_record
+    from search.finish.words import verdict
+
+    final = read_record(path, Final)
     if final is None or final.model_dir is None:
         return None
     # Written as seen from where the run was started; the reader may stand elsewhere.

@@ -17,8 +17,8 @@ from search.engine.job import Job
 from search.engine.local import await_orphan, read_result
 from search.finish.confirm import trial_values
 from search.finish.confirmation import Confirmation
+from search.finish.finished import FINAL
 from search.finish.place import FinishPlace, PartFailed, Stopped
-from search.finish.stored import FINAL
 from search.finish.watch import Named
 from search.verdict import as_outcome
 from trainer import Config, Outcome, UserError, dump_config, join_rows, show_size, write_json

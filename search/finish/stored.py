@@ -26,12 +26,12 @@ from search.finish.confirmation import Confirmation
 from search.finish.ensemble_record import EnsembleRecord
 from search.finish.export_record import ExportRecord
 from search.finish.final import Final
+from search.finish.finished import FINAL
 from search.finish.record import read_record
 from trainer import Assessment, Comparison, Rule
 
 #: below the study's directory
 CONFIRM = "confirm"
-FINAL = "final"
 
 
 @dataclass(frozen=True)

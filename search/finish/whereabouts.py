@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,14 +114,27 @@ def models(study: Study, *, directory: Path, of: str | None = None) -> list[Wher
 
     directory: of the study on this machine.
     """
-    return [one for one in _models(study, of=of) if not one.is_gone(directory)]
+    found = _models(study, of=of)
+    return _there(found, directory)
+
+
+def there(attributes: Mapping[str, Any], *, directory: Path) -> list[Whereabouts]:
+    """The same of the last finish, from the study's system attributes."""
+    return _there(_read(attributes.get(MODELS) or {}, of=None), directory)
+
+
+def _there(found: list[Whereabouts], directory: Path) -> list[Whereabouts]:
+    return [one for one in found if not one.is_gone(directory)]
 
 
 def _models(study: Study, *, of: str | None) -> list[Whereabouts]:
-    found = _document(study._storage, study._study_id)
-    if of is not None and found.get("of") != of:
+    return _read(_document(study._storage, study._study_id), of=of)
+
+
+def _read(document: Mapping[str, Any], *, of: str | None) -> list[Whereabouts]:
+    if of is not None and document.get("of") != of:
         return []
-    return [Whereabouts(**one) for one in found.get("models", [])]
+    return [Whereabouts(**one) for one in document.get("models", [])]
 
 
 def _document(storage: BaseStorage, study_id: int) -> dict[str, Any]:

@@ -17,9 +17,13 @@ from unicodedata import east_asian_width
 from search.language.choice import ENGLISH, current
 
 _FIELD = re.compile(r"\{(\w+)(\*?)\}")
-#: what a user's error begins with: a file, maybe with line and column, or the flag
-_PLACE = re.compile(r"(?P<place>(?:.+?:\d+(?::\d+)?|\S*[./\\]\S*|--set \S+): )(?P<rest>.*)")
-
+_PLAIN = re.compile(r"\{\w+\}")
+#: what a user's error begins with: a file with line, maybe with column, or the flag
+_PLACE = re.compile(r"(?P<place>(?:.+?:\d+(?::\d+)?|--set \S+): )(?P<rest>.*)")
+#: after that, the key it is about
+_KEY = re.compile(r"(?P<place>[a-z_][\w.]*: )(?P<rest>.*)")
+#: or a file alone
+_FILE = re.compile(r"(?P<place>\S*[./\\]\S*: )(?P<rest>.*)")
 
 #: a name in a column of its own, or nothing there, and what is said beside it
 _COLUMNS = re.compile(r"(?P<name>[A-Z][a-z]*)?(?P<gap> {2,})(?P<text>\S.*)")
@@ -40,8 +44,8 @@ class Catalogue:
     def __init__(self, messages: Mapping[str, str]) -> None:
         self._whole = {english: other for english, other in messages.items() if not _FIELD.search(english)}
         varying = [english for english in messages if english not in self._whole]
-        # The more of a line a template fixes, the surer it is the right one.
-        varying.sort(key=lambda english: -len(_FIELD.sub("", english)))
+        # The more of a line a template fixes, the surer it is right; one that takes any beginning last.
+        varying.sort(key=lambda english: (bool(_PLAIN.match(english)), -len(_FIELD.sub("", english))))
         self._templates = [_template(english, messages[english]) for english in varying]
 
     def line(self, line: str) -> str:
@@ -52,6 +56,10 @@ class Catalogue:
         if columns and (columns["name"] is None or columns["name"] in self._whole):
             name = self._whole.get(columns["name"] or "", "")
             return padded(name, to=columns.start("text")) + self.line(columns["text"])
+        # First: a template that begins with a field would take the place for a part of that.
+        placed = self._behind(_PLACE, line)
+        if placed:
+            return placed
         for template in self._templates:
             found = template.english.fullmatch(line)
             if found:
@@ -62,8 +70,16 @@ class Catalogue:
                         for name, value in values.items()
                     }
                 )
-        placed = _PLACE.fullmatch(line)
-        return placed["place"] + self.line(placed["rest"]) if placed else line
+        return self._behind(_FILE, line) or line
+
+    def _behind(self, place: re.Pattern[str], line: str) -> str | None:
+        """A line with a place in front; None: there is none, or what follows has no message."""
+        found = place.fullmatch(line)
+        if found is None:
+            return None
+        rest = found["rest"]
+        said = (self._behind(_KEY, rest) if place is _PLACE else None) or self.line(rest)
+        return found["place"] + said if said != rest else None
 
     def paragraphs(self, text: str) -> str:
         """`text` by paragraphs, in which line breaks mean nothing; what has no message stays as it is."""
@@ -123,10 +139,16 @@ def _template(english: str, other: str) -> Template:
 
 
 def _group(field: re.Match[str], *, after_field: bool) -> str:
-    """A field as a group; a nested one right behind another begins with the mark that sets it off."""
+    """A field as a group.
+
+    A nested one right before a plain one is one word; right behind another one it begins with the mark that
+    sets it off.
+    """
     name, nested = field.groups()
     if not nested:
         return f"(?P<{name}>.+?)"
+    if _PLAIN.match(field.string, field.end()):
+        return rf"(?P<{name}>\w+)"
     return f"(?P<{name}>(?: ?[;,:(].*?)?)" if after_field else f"(?P<{name}>.*?)"
 
 

@@ -16,12 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.best import best_of
 from search.catalog import load_only_study
-from search.finish.stored import FINAL, Stored, read_stored
+from search.finish.finished import FINAL
+from search.finish.stored import Stored, read_stored
+from search.marks import ATTRIBUTE
 from search.report.earlier import earlier_finish
 from search.report.facts import COMPLETE, PRUNED, Axis, ConfigSource, Saving, StudyFacts, TrialFacts, Trimmed
 from search.room import ROOM_FILE
 from search.storage import masked, quiet_optuna, sqlite_path, storage_errors
-from search.study import ATTRIBUTE
+from search.verdict import told_halvings, told_measures
 
 GIB = 2**30
 #: completed trials below which an importance says more about chance than about the hyperparameters
@@ -94,7 +96,7 @@ class _Left:
 
 
 def trial_facts(trial: FrozenTrial, directory: Path) -> TrialFacts:
-    """One trial, with what it left in the study's `directory`."""
+    """One trial, with what it left in the study's `directory`, or what the storage was told of that."""
     home = directory / f"trial-{trial.number:04d}"
     left = _Left(_json(home / "outcome.json") or {})
     attributes = trial.user_attrs
@@ -111,8 +113,8 @@ def trial_facts(trial: FrozenTrial, directory: Path) -> TrialFacts:
         predicted_bytes=left.number("predicted_peak_bytes") or _bytes(attributes.get("predicted_gib")),
         measured_bytes=left.number("measured_peak_bytes") or _bytes(attributes.get("peak_gib")),
         limit_bytes=left.number("limit_bytes"),
-        measures=left.several("measures"),
-        oom_events=left.several("oom_events"),
+        measures=left.several("measures") or told_measures(attributes),
+        oom_events=left.several("oom_events") or told_halvings(attributes),
         directory=str(home) if home.is_dir() else None,
     )
 

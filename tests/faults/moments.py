@@ -31,9 +31,10 @@ class Moment:
 
     event, path: an audit event ("open", "os.rename") and a pattern for a path it names. after: at the event
     after that one, when the first is done. victim: who is killed: "everything" (a power cut), "worker",
-    "self" (whoever touches the file), "another" (the process whose id is `filler`); or what is spoiled:
-    "disk", `filler` takes the rest of it; "mount", nothing below `filler` can be written any more; "clock",
-    it is set by the seconds in `filler`, as in .../clock-3600.
+    "self" (whoever touches the file), "another" (the process whose id is `filler`), or stopped with all
+    it has begun: "frozen" (the same); or what is spoiled: "disk", `filler` takes the rest of it;
+    "mount", nothing below `filler` can be written any more; "clock", it is set by the seconds in `filler`,
+    as in .../clock-3600.
     """
 
     event: str

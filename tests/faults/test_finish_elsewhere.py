@@ -1,4 +1,4 @@
-"""Two machines that share a database and no directory: the final model is made on one of them."""
+"""Two machines that share a database, and a directory or none: the final model is made on one of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
-from tests.faults.moments import Ended, Moment, begin, cp_search, family, run, wait_for
+from search.finish.whereabouts import models
+from search.storage import open_existing, quiet_optuna, sqlite_url
+from tests.faults.moments import KILLED, Ended, Moment, begin, cp_search, family, run, wait_for
 from tests.faults.test_killed_finish import project
 from tests.search.postgres import Postgres
+from tests.search.storages import grpc_server
 
 pytestmark = pytest.mark.slow
 
@@ -94,3 +100,59 @@ def test_a_death_between_the_model_and_the_word_of_it_costs_nothing_where_it_was
     assert where(run(project(tmp_path / "two"), *COMMAND)) == [
         f"The final model was made on {there}; cp-search retrain good makes one here"
     ]
+
+
+def on_machine(name: str) -> list[str]:
+    """The command line of the search as typed on another machine."""
+    return [sys.executable, "-m", "tests.faults.elsewhere", name, *COMMAND]
+
+
+@pytest.mark.parametrize("kind", ["postgres", "grpc"])
+def test_a_finish_in_a_shared_directory_whose_machine_died_is_gone_on_with_by_another(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = project(tmp_path / "shared")
+    final = home / "studies/good/final"
+    with ExitStack() as stack:
+        if kind == "postgres":
+            url = request.getfixturevalue("postgres").new_database()
+        else:
+            url = stack.enter_context(grpc_server(sqlite_url(tmp_path / "served.db")))
+        monkeypatch.setenv("CP_SEARCH_STORAGE", url)
+        dying = Moment("os.rename", r"parts/evaluation/outcome\.json$")
+        first = begin(on_machine("alpha"), home=home, moment=dying)
+        said_until(first, "Retraining trial 0")
+        for process in family(first.pid):
+            process.suspend()
+        second = begin(on_machine("beta"), home=home)
+        said_until(second, "Another worker finishes this study; waiting for it")
+        for process in family(first.pid):
+            process.resume()
+        assert wait_for(first).code == KILLED
+        done = {path: path.stat().st_mtime_ns for path in made_once(home)}
+        assert {path.name for path in done} == {"confirmation.json", "outcome.json", "rule.json"}
+        assert not (final / "evaluation.json").exists()
+
+        ended = wait_for(second)
+        assert ended.code == 0, ended.err
+        assert "Another worker finishes this study on alpha; waiting for it" in ended.err
+        for part in ("Confirming", "Retraining", "Fitting the decision rule"):
+            assert part not in ended.err
+        assert ended.err.count("Evaluating once") == 1
+        assert {path: path.stat().st_mtime_ns for path in made_once(home)} == done
+        assert [path.name for path in final.parent.glob("final*")] == ["final"]
+        (known,) = models(stored_study(url), directory=final.parent)
+        assert (known.host, known.model_dir) == ("beta", str(final / "model"))
+
+
+def made_once(home: Path) -> list[Path]:
+    """What was finished before the evaluation."""
+    study = home / "studies/good"
+    trained = [*study.glob("confirm/trial-*/outcome.json"), study / "final/experiment/outcome.json"]
+    return [study / "confirm/confirmation.json", *trained, study / "final/rule.json"]
+
+
+def stored_study(url: str) -> optuna.Study:
+    """The study as its storage has it."""
+    quiet_optuna()
+    return optuna.load_study(study_name="good", storage=open_existing(url))

@@ -33,6 +33,11 @@ class Postgres:
         (home / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
         self.start()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that has begun all others."""
+        return int((self._home / "postmaster.pid").read_text().split()[0])
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         # Quick to stop and to start; a test loses nothing with it.

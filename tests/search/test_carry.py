@@ -16,9 +16,9 @@ from search.catalog import Catalog
 from search.change import changes
 from search.fork import Descent, fork, warm_start
 from search.importing import mark
-from search.renaming import PENDING
+from search.marks import ATTRIBUTE, CARRIED, RENAMING
 from search.storage import sqlite_url
-from search.study import ATTRIBUTE, CARRIED, StudyHandle, open_study
+from search.study import StudyHandle, open_study
 from search.worker import Workplace, search
 from tests.search.fakes import SPACE, Bench, Scripted
 from trainer import ConfigError, UserError
@@ -216,7 +216,7 @@ def half_imported(home: Path) -> str:
 def half_renamed(home: Path) -> str:
     """The study `fake` is; what is said of it."""
     record = {"old": "fake", "to": "real", "storage_url": sqlite_url(home / "fake.db"), "owns_file": True}
-    (home / PENDING).write_text(json.dumps(record))
+    (home / RENAMING).write_text(json.dumps(record))
     return "the renaming of study fake to real was cut off"
 
 

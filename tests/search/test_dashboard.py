@@ -17,6 +17,7 @@ import pytest
 
 from search.catalog import Catalog
 from search.dashboard import Place, open_server, open_shelf
+from search.importing import mark
 from tests.conftest import CommandLine
 from tests.search.postgres import Postgres
 from tests.search.report.studies import whole_study
@@ -185,6 +186,23 @@ def test_a_study_shows_its_note_constraint_artifacts_and_memory(whole: Path) -> 
         with urlopen(f"{of_trial}/{shown['learning-curve.svg']['artifact_id']}", timeout=30) as answer:
             assert answer.headers["Access-Control-Allow-Origin"] is None
             assert answer.read().startswith(b"<svg")
+
+
+def test_a_study_whose_import_was_cut_off_says_so_in_the_list_and_in_its_note(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/half.db"
+    study = optuna.create_study(storage=url, study_name="half", direction="maximize")
+    study.add_trial(optuna.trial.create_trial(value=0.5))
+    mark(study, importing=True)
+    with served(tmp_path) as address:
+        number = ids(address)["half (half imported)"]
+        shown = ask(f"{address}/api/studies/{number}")
+        assert shown["name"] == "half (half imported)"
+        assert len(shown["trials"]) == 1
+        assert "the same `cp-search study import` again" in shown["note"]["body"]
+        assert open_shelf(Catalog(tmp_path)).get_study_id_from_name("half") == number
+        mark(study, importing=False)
+        assert ids(address) == {"half": number}
+        assert "study import" not in ask(f"{address}/api/studies/{number}")["note"]["body"]
 
 
 def put(url: str, body: dict[str, Any], **headers: str) -> int:

@@ -13,9 +13,10 @@ import yaml
 from optuna.trial import TrialState
 
 from search.engine.local import LocalEngine
+from search.marks import ATTRIBUTE
 from search.room import MOST, Planned, RoomBook, SpaceRoom, Surveyor, combinations, confined, survey
 from search.space import Space, load_space
-from search.study import ATTRIBUTE, open_study
+from search.study import open_study
 from search.worker import Workplace, search
 from tests.conftest import CommandLine, picture
 from tests.search.fakes import Listener, Scripted
@@ -198,7 +199,6 @@ def test_a_search_that_is_offered_nothing_but_what_cannot_fit_ends(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_children")
 def test_rooms_are_planned_in_a_child_that_says_how_far_it_is(tmp_path: Path) -> None:
     rows = {f"data.{name}_path": str(write_rows(tmp_path / f"{name}.jsonl", 40)) for name in ("train", "val")}
     settings = {**SPACE["set"], **rows, "data.cache_dir": str(tmp_path / "cache")}
@@ -211,7 +211,6 @@ def test_rooms_are_planned_in_a_child_that_says_how_far_it_is(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_children")
 def test_data_that_cannot_be_used_is_named_by_the_planning_too(tmp_path: Path) -> None:
     space = make_space(tmp_path, set={**SPACE["set"], "data.train_path": "no.jsonl", "data.val_path": "no"})
     ask = Surveyor(LocalEngine(preload=()), Listener(), CardSpec("any", 2**30, virtual=True))
@@ -228,7 +227,6 @@ def encoder(directory: Path, vocabulary: int) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_children")
 def test_the_reference_space_is_planned_whole_within_seconds_and_fits(tmp_path: Path) -> None:
     rows = {f"data.{name}_path": str(write_rows(tmp_path / f"{name}.jsonl", 40)) for name in ("train", "val")}
     settings = {

@@ -9,9 +9,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search.catalog import Catalog, locate_study
+from search.catalog import locate_study
 from search.finish.record import write_record
-from search.status import StudyStatus, status_of
+from search.status import StudyStatus, look_at
 from search.storage import sqlite_url
 from tests.search.finals import final
 from trainer import UserError
@@ -35,7 +35,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def status(name: str, studies: Path) -> StudyStatus:
-    return status_of(Catalog(studies).find(name))
+    return look_at(name, studies, None)
 
 
 def test_the_status_counts_trials_and_names_the_first_of_the_best(studies: Path) -> None:

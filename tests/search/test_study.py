@@ -11,9 +11,10 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import GPSampler, TPESampler
 from optuna.trial import TrialState
 
+from search.marks import ATTRIBUTE
 from search.methods import build_pruner, build_sampler, derived_seed
 from search.objective import suggest
-from search.study import ATTRIBUTE, open_study
+from search.study import open_study
 from tests.search.fakes import SPACE, Bench
 from trainer import ConfigError, StorageFault, UserError
 

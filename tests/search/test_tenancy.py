@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from search.origin import write_origin
+from search.run import RetrainOptions, retrain_study
 from search.storage import sqlite_url
-from search.tenancy import forget, tenant
+from search.tenancy import forget, shut, tenant
 from tests.conftest import environment
+from tests.search.fakes import Bench
 from trainer import UserError
 
 HOLD = """
@@ -90,3 +95,47 @@ def test_other_storages_are_left_alone(tmp_path: Path) -> None:
     with tenant("grpc://somewhere:13000", home=tmp_path), tenant("sqlite://", home=None):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_comes_in_while_the_door_is_shut_and_who_is_in_is_known(url: str, tmp_path: Path) -> None:
+    with tenant(url, home=tmp_path / "a"), shut(tmp_path / "one.db") as users:
+        assert users == [str(tmp_path / "a")]
+    came_in = threading.Event()
+
+    def come() -> None:
+        with tenant(url, home=tmp_path / "a"):
+            came_in.set()
+
+    with shut(tmp_path / "one.db") as users:
+        assert users == []
+        other = threading.Thread(target=come)
+        other.start()
+        assert not came_in.wait(0.2)
+        # The last act of whoever deletes the file: the other one waits at a door that is no more.
+        forget(tmp_path / "one.db")
+    other.join()
+    assert came_in.is_set()
+
+
+def test_a_door_that_was_made_to_be_shut_is_taken_away_again(tmp_path: Path) -> None:
+    with shut(tmp_path / "one.db"):
+        assert list(tmp_path.iterdir()) != []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_retrain_that_waited_for_the_deletion_of_its_study_finds_none_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.directory.mkdir()
+    write_origin(bench.directory, bench.open().space, storage_url=bench.url, settings={})
+
+    @contextmanager
+    def after_its_deletion(_url: str, *, home: Path) -> Iterator[None]:
+        (tmp_path / "fake.db").unlink()
+        yield
+
+    monkeypatch.setattr("search.run.tenant", after_its_deletion)
+    with pytest.raises(UserError, match="there is no such file"):
+        retrain_study("fake", options=RetrainOptions(tmp_path))
+    assert not (tmp_path / "fake.db").exists()

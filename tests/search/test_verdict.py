@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from search.verdict import FINITE, MEMORY, as_outcome, judge, repeat
+from search.verdict import CUT, FINITE, MEMORY, as_outcome, judge, repeat, told_halvings, told_measures
 from trainer import Outcome
 from trainer.outcome import Status
 
@@ -104,6 +104,22 @@ def test_measures_and_halvings_are_kept_in_a_line_each_that_is_short_enough_for_
     many = judge(Outcome("completed", "d", oom_events=events * 20)).attributes()["oom_events"]
     assert (len(many), many[-1]) == (120, "…")
     assert "measures" not in judge(Outcome("completed", "d")).attributes()
+
+
+def test_what_was_told_of_measures_and_halvings_is_read_back() -> None:
+    events = [{"where": f"step {n}", "from_tokens": 64 // n, "to_tokens": 32 // n} for n in (1, 2)]
+    kept = judge(Outcome("completed", "d", measures=MEASURES, oom_events=events)).attributes()
+    assert told_measures(kept) == ("fp16 off -> on", "smaller micro-batches from step 1")
+    assert told_halvings(kept) == tuple(events)
+    assert (told_measures({}), told_halvings({})) == ((), ())
+
+
+def test_of_halvings_that_were_cut_off_the_whole_ones_are_read_back_and_that_there_were_more() -> None:
+    events = [{"where": f"step {n}", "from_tokens": 64, "to_tokens": 32} for n in range(1, 20)]
+    *whole, last = told_halvings(judge(Outcome("completed", "d", oom_events=events)).attributes())
+    assert whole == events[: len(whole)]
+    assert 0 < len(whole) < len(events)
+    assert last == {"where": CUT}
 
 
 def test_a_card_passed_by_bytes_is_violated_less_than_one_passed_by_more() -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from trainer.config.layers import Layer, Setting, document_layer, flag_layer, merge
 from trainer.config.schema import Config, key_paths
 from trainer.config.templates import template_path
-from trainer.config.wording import explain
+from trainer.config.wording import by_value, explain
 from trainer.config.yaml import Document, order, parse_value, plain_words
 from trainer.errors import ConfigError, Place, Problem
 
@@ -73,7 +73,7 @@ def check_value(path: str, value: Any) -> list[str]:
     try:
         Config.model_validate({section: {key: value}})
     except ValidationError as error:
-        return [explain(dict(found), model=Config) for found in error.errors()]
+        return [explain(found, model=Config) for found in by_value(error)]
     return []
 
 
@@ -111,7 +111,7 @@ def _validated(settings: Mapping[str, Setting]) -> tuple[Config | None, list[Pro
     try:
         return Config.model_validate(sections), []
     except ValidationError as error:
-        return None, [_problem(dict(found), settings) for found in error.errors()]
+        return None, [_problem(found, settings) for found in by_value(error)]
 
 
 def _problem(error: dict[str, Any], settings: Mapping[str, Setting]) -> Problem:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from trainer.config.yaml import closest
 
@@ -29,9 +29,34 @@ _BOUNDS = {
     "less_than_equal": "at most {le}",
 }
 
+#: what pydantic puts behind the place of a value that each of several types refuses
+_MEMBER = re.compile(r"bool|int|float|str|literal\[.*\]")
+
+
+def by_value(found: ValidationError) -> list[dict[str, Any]]:
+    """The errors, one for each value: of what no type of several takes pydantic has one for each type."""
+    errors: list[dict[str, Any]] = []
+    for error in (dict[str, Any](one) for one in found.errors()):
+        *at, last = error["loc"]
+        if not _MEMBER.fullmatch(str(last)):
+            errors.append(error)
+        elif errors and errors[-1]["type"] == "union" and errors[-1]["loc"] == tuple(at):
+            errors[-1]["ctx"]["expected"] += _choices(error)
+        else:
+            choices = {"expected": _choices(error)}
+            errors.append({"type": "union", "loc": tuple(at), "input": error["input"], "ctx": choices})
+    return errors
+
+
+def _choices(error: Mapping[str, Any]) -> list[str]:
+    """The values that are all there are of a type: of text and numbers there is no end."""
+    if error["type"] == "bool_type":
+        return ["true", "false"]
+    return re.findall(r"'([^']*)'", error.get("ctx", {}).get("expected", ""))
+
 
 def explain(error: Mapping[str, Any], *, model: type[BaseModel], written: str | None = None) -> str:
-    """One pydantic error of `model` as a line with its remedy.
+    """One error of `by_value`, of `model`, as a line with its remedy.
 
     `written` is the unquoted word in the file, which tells a yes/no from a true/false.
     """
@@ -42,7 +67,9 @@ def explain(error: Mapping[str, Any], *, model: type[BaseModel], written: str | 
     if kind in _WANTED:
         return _wrong_type(kind, value, written=written)
     if kind == "literal_error":
-        return _wrong_choice(value, re.findall(r"'([^']*)'", context["expected"]), written=written)
+        return _wrong_choice(value, _choices(error), written=written)
+    if kind == "union":
+        return _wrong_in_all(value, context["expected"], written=written)
     if kind in _BOUNDS:
         return f"must be {_BOUNDS[kind].format(**context)}, not {show(value)}"
     if kind == "value_error":
@@ -50,6 +77,7 @@ def explain(error: Mapping[str, Any], *, model: type[BaseModel], written: str | 
     plain = {
         "missing": f"{error['loc'][-1]} is missing",
         "finite_number": "must be a finite number",
+        "string_unicode": "holds half of a character (a lone surrogate); correct the text",
         "string_too_short": "must not be empty",
         "too_short": f"too few entries; it needs at least {context.get('min_length')}",
     }
@@ -115,3 +143,9 @@ def _wrong_choice(value: Any, choices: list[str], *, written: str | None) -> str
         return f"must be one of {', '.join(choices)}; {written} means {show(value)} in YAML"
     near = did_you_mean(value, choices) if isinstance(value, str) else ""
     return f"must be one of {', '.join(choices)}, not {show(value)}{near}"
+
+
+def _wrong_in_all(value: Any, choices: list[str], *, written: str | None) -> str:
+    if choices != ["true", "false"]:
+        return _wrong_choice(value, choices, written=written)
+    return "a choice must be a plain word, a number, true, false or null"

@@ -154,7 +154,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "cannot be read"
     if "\\t" in problem:
         return "a tab cannot indent YAML; use spaces"
-    return f"not YAML: {problem}" + (f" ({error.context})" if error.context else "")
+    return f"not YAML: {problem} ({error.context})" if error.context else f"not YAML: {problem}"
 
 
 class _Walk:

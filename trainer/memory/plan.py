@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trainer.memory.allocator import Allocator, Reserve
 from trainer.memory.trace import NotAffine, RowLaw
 
 if TYPE_CHECKING:
     from trainer.memory.card import CardSpec
-    from trainer.memory.plan_cache import PlanCache
     from trainer.memory.request import PlanRequest
     from trainer.memory.trace import Trace
 
@@ -65,10 +64,20 @@ class Plan:
         return self.peak_bytes + context_bytes
 
 
+class Keeper(Protocol):
+    """Where plans are kept."""
+
+    def get(self, request: PlanRequest) -> Plan | None:
+        """The one that was kept for `request`."""
+
+    def put(self, request: PlanRequest, plan: Plan) -> None:
+        """Keep it."""
+
+
 class Planner:
     """Plans requests, each once: from the cache, from a law that is known already, or from a new trace."""
 
-    def __init__(self, cache: PlanCache | None = None) -> None:
+    def __init__(self, cache: Keeper | None = None) -> None:
         self._cache = cache
         self._laws: dict[PlanRequest, RowLaw | None] = {}
 

@@ -58,10 +58,19 @@ def _strikes(rule: dict[str, Any], worker: int) -> dict[str, Callable[[], None]]
         "worker": lambda: os.kill(worker, signal.SIGKILL),
         "self": lambda: os.kill(os.getpid(), signal.SIGKILL),
         "another": lambda: os.kill(int(rule["filler"]), signal.SIGKILL),
+        "frozen": lambda: _freeze(rule["filler"]),
         "disk": lambda: _fill(rule["filler"]),
         "mount": lambda: None,
         "clock": lambda: _set_clock(rule["filler"]),
     }
+
+
+def _freeze(pid: str) -> None:
+    """Stop a process, and all that it has begun."""
+    os.kill(int(pid), signal.SIGSTOP)
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:  # noqa: PTH123  # as below
+        for child in children.read().split():
+            _freeze(child)
 
 
 def _set_clock(file: str) -> None:

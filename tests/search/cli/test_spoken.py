@@ -30,27 +30,38 @@ def test_every_word_of_a_help_is_said_in_the_user_s_language(monkeypatch: pytest
         assert word in chinese
 
 
+def test_what_typer_adds_to_the_help_of_an_option_is_said_too(cp_search: CommandLine) -> None:
+    chinese = cp_search("--lang", "zh-TW", "retrain", "--help").stdout
+    for added in ("[必填]", "[預設：studies]", "[環境變數：CP_SEARCH_STORAGE]", "[x>=0]"):
+        assert added in chinese
+    english = cp_search("--lang", "en", "retrain", "--help").stdout
+    for added in ("[required]", "[default: studies]", "[env var: CP_SEARCH_STORAGE]", "[x>=0]"):
+        assert added in english
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["nope"], "錯誤：沒有指令 'nope'。"),
         (["train", "--nope"], "錯誤：沒有選項：--nope"),
-        (["run"], "錯誤：缺少"),
+        (["run"], "錯誤：缺少引數 'space'。"),
+        (["retrain", "x", "--trial", "1.5"], "錯誤：'--trial' 的值無效：應為整數"),
+        (["retrain", "x", "--trial", "-1"], "錯誤：'--trial' 的值無效：應至少為 0"),
         (["train", "--batch-size"], "錯誤：選項 '--batch-size' 需要一個值。"),
-        (["train", "--gpu", "--fp16"], "錯誤：'--gpu' 的值無效：--fp16 不是 GPU 的編號"),
+        (["train", "--gpu", "--fp16"], "錯誤：'--gpu' 的值無效：'--fp16' 不是 GPU 的編號"),
     ],
 )
 def test_a_wrong_command_line_is_refused_in_the_user_s_language(
-    words: list[str], said: str, cp_search_here: CommandLine
+    words: list[str], said: str, cp_search: CommandLine
 ) -> None:
-    refused = cp_search_here("--lang", "zh-TW", *words)
+    refused = cp_search("--lang", "zh-TW", *words)
     assert refused.returncode == 2
     assert said in refused.stderr
     assert "Error" not in refused.stderr
 
 
-def test_in_english_typer_s_own_words_stay(cp_search_here: CommandLine) -> None:
-    refused = cp_search_here("--lang", "en", "nope")
+def test_in_english_typer_s_own_words_stay(cp_search: CommandLine) -> None:
+    refused = cp_search("--lang", "en", "nope")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.splitlines() == [
         "Usage: cp-search [OPTIONS] COMMAND [ARGS]...",

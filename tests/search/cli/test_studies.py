@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import optuna
@@ -12,22 +13,27 @@ import pytest
 from filelock import FileLock
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
+from typer.testing import CliRunner, Result
 
+from search.cli.app import build_app
 from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import FINISH_MARK, finisher
 from search.finish.whereabouts import Whereabouts, made_here, models, note
-from search.importing import IMPORTING
+from search.marks import IMPORTING
 from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
 from search.tenancy import tenant
 from tests.conftest import picture
-from tests.search.cli.typed import call
 
 DISTRIBUTIONS = {
     "training.learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
     "model.pooling": CategoricalDistribution(["cls", "mean", None]),
 }
+
+
+def call(*words: str | Path, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(build_app(), [str(word) for word in words], input=stdin)
 
 
 @pytest.fixture
@@ -178,6 +184,15 @@ def test_delete_asks_and_takes_everything(home: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "the directory studies/one" in result.output
     assert list((home / "studies").iterdir()) == []
+
+
+def test_what_delete_would_take_is_told_whole_in_the_user_s_language(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CP_SEARCH_LANG", "zh-TW")
+    told = call("study", "delete", "one", "--yes").output
+    assert re.search(r"將會刪除：搜尋 one，4 個試驗，在 sqlite:///studies/one\.db", told), told
+    assert re.search(r"將會刪除：目錄 studies/one（.*：\d+ 個試驗(與最終模型)?）", told), told
 
 
 @pytest.mark.parametrize("lock", [STUDY_LOCK, FINISH_LOCK, f"final/experiment/{CHILD_LOCK}"])

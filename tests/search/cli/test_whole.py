@@ -137,6 +137,29 @@ def test_retrain_reads_the_study_beside_its_directory_not_the_one_it_was_copied_
     assert (project / "studies/good.db").read_bytes() == before
 
 
+def test_retrain_of_a_study_on_another_machine_goes_by_the_kept_text_of_its_space(
+    report: Any, project: Path, tmp_path: Path
+) -> None:
+    for name in ("studies", "data"):
+        shutil.copytree(project / name, tmp_path / name)
+    origin = tmp_path / "studies/good/origin.json"
+    kept = json.loads(origin.read_text(encoding="utf-8")) | {"space": "/elsewhere/space.yaml"}
+    origin.write_text(json.dumps(kept), encoding="utf-8")
+    shutil.rmtree(tmp_path / "studies/good/final")
+    code, out, err = call(tmp_path, "retrain", "good", "--json")
+    assert code == 0, err
+    assert "There is no /elsewhere/space.yaml here: the space is read as the study's last run had it" in err
+    found = json.loads(out)["final"]
+    assert found["trial"] == report["final"]["trial"]
+    assert (tmp_path / found["model_dir"] / "model.safetensors").is_file()
+    shutil.rmtree(tmp_path / "studies/good/final")
+    shutil.rmtree(tmp_path / "data")
+    code, _, err = call(tmp_path, "--lang", "zh-TW", "retrain", "good")
+    assert code == 2
+    assert "這裡沒有 /elsewhere/space.yaml" in err
+    assert "data/train.jsonl" in err.splitlines()[-1]
+
+
 def test_retrain_makes_no_storage_where_there_is_none(report: Any, project: Path) -> None:
     shutil.copytree(project / "studies", project / "half")
     (project / "half/good.db").unlink()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import psutil
 import pytest
 
+from search.doctor import hardware
 from search.doctor.hardware import Driver, Gpu, Torch, ask_driver, card, free_memory, host, parse_gpus
+from search.host import Host
 from search.seats import GUESSED_BYTES, SPARE_BYTES
 
 RTX = Gpu("NVIDIA GeForce RTX 3050 Laptop GPU", "551.23", 4096, 3900)
@@ -86,3 +90,13 @@ def test_enough_host_memory_is_what_a_trial_needs_to_be_seated() -> None:
     short = host(enough - 1, cores=2)
     assert short.state == "fault"
     assert "1.5 GiB" in str(short.remedy)
+
+
+def test_the_cores_are_those_that_a_search_counts_also_where_the_system_knows_no_affinity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(psutil.Process, "cpu_affinity", raising=False)  # macOS has neither
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(hardware, "this_torch", lambda: CPU_BUILD)
+    *_, found = hardware.hardware()
+    assert found.found.endswith(f" {Host().cores()} cores")

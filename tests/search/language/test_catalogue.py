@@ -13,7 +13,7 @@ import yaml
 from search.language import catalogue
 from search.language.catalogue import Catalogue, messages, translated
 from search.language.choice import LANGUAGES
-from tests.wording import wordings
+from tests.wording import worded
 
 FIELD = re.compile(r"\{\w+\*?\}")
 OTHERS = [language for language in LANGUAGES if language != "en"]
@@ -38,6 +38,12 @@ def test_a_starred_field_is_translated_too() -> None:
     known = Catalogue({"Ended{cause*}": "結束{cause}", ": out of {what}": "：{what}不足"})
     assert known.line("Ended: out of memory") == "結束：memory不足"
     assert known.line("Ended") == "結束"
+
+
+def test_a_starred_field_right_before_another_is_one_word() -> None:
+    known = Catalogue({"Missing {what*}{name}.": "缺少{what}{name}。", "argument": "引數"})
+    assert known.line("Missing argument 'SPACE'.") == "缺少引數 'SPACE'。"
+    assert known.line("Missing parameter 'SPACE'.") == "缺少parameter 'SPACE'。"
 
 
 def test_names_in_a_column_are_said_and_stay_a_column() -> None:
@@ -92,7 +98,8 @@ def test_lines_made_of_several_messages_are_said_whole(line: str, said: str) -> 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_template_is_worded_so_in_the_code(language: str) -> None:
-    assert [english for english in messages(language) if FIELD.sub("{}", english) not in wordings()] == []
+    said = set(worded())
+    assert [english for english in messages(language) if FIELD.sub("{}", english) not in said] == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -118,7 +125,9 @@ def _filled(english: str, fields: Mapping[str, str]) -> str:
 
 
 def _value(english: str, name: str) -> str:
-    """A value that no message is; one that may be missing begins as such a value does."""
+    """A value that no message is; one that may be missing begins as such a value does, or is one word."""
+    if re.search(rf"\{{{name}\*\}}\{{\w+\}}", english):
+        return name
     return f"; <{name}>" if f"}}{{{name}*}}" in english else f"<{name}>"
 
 

@@ -17,6 +17,8 @@ from tests.wording import piece
 FIELD = re.compile(r"\{\w+\*?\}")
 OTHERS = [language for language in LANGUAGES if language != "en"]
 ERRORS = {"UserError", "ConfigError", "DataError", "ModelError", "StudyEnded", "StorageFault", "Problem"}
+#: of these modules pydantic takes the ValueErrors, and they reach the user
+VALIDATORS = ("trainer/config/schema.py:", "search/space_file.py:")
 #: names that hold a message until it is raised
 PENDING = {"message"}
 #: too little of these is fixed to know them by: a place and another message, which is looked up by itself;
@@ -66,7 +68,8 @@ def _known(language: str) -> set[str]:
 
 def _raised() -> Iterator[tuple[str, str]]:
     for where, node in _nodes():
-        if isinstance(node, ast.Call) and ast.unparse(node.func).partition(".")[0] in ERRORS:
+        raised = ERRORS | {"ValueError"} if where.startswith(VALIDATORS) else ERRORS
+        if isinstance(node, ast.Call) and ast.unparse(node.func).partition(".")[0] in raised:
             texts = map(_text, node.args)
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in PENDING:
             texts = map(_text, [node.value])

@@ -17,8 +17,8 @@ from search.finish.confirmation import Candidate, Confirmation, ConfirmRun
 from search.finish.export_record import ExportRecord
 from search.finish.final import Final
 from search.finish.record import write_record
+from search.marks import ATTRIBUTE
 from search.storage import quiet_optuna, sqlite_url
-from search.study import ATTRIBUTE
 from trainer import (
     Assessment,
     ClassScore,

@@ -15,12 +15,12 @@ from trainer.memory.card import (
     Card,
     CardSpec,
     known_cards,
-    open_card,
     parse_card,
     present_card,
     show_size,
     sized_card,
 )
+from trainer.memory.open_card import open_card
 
 MIB = 2**20
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from tests.trainer.runs import Watcher, difference, make_config, weights_of
 from trainer.errors import OutOfMemory
 from trainer.loop import Loop
-from trainer.memory.card import CardSpec, open_card
+from trainer.memory.card import CardSpec
+from trainer.memory.open_card import open_card
 from trainer.memory.recovery import Cut, LengthBudgets, Recovery, TokenBudget, asked_bytes
 from trainer.memory.virtual import VirtualCard
 from trainer.outcome import Outcome

@@ -22,7 +22,7 @@ from trainer.data.tokens import Tokens
 from trainer.evaluation import infer
 from trainer.forward import Forward
 from trainer.loss import MultiTaskLoss
-from trainer.memory.card import open_card
+from trainer.memory.open_card import open_card
 from trainer.memory.recovery import Recovery, TokenBudget
 from trainer.model.build import build_model, checkpoint_layers, load_tokenizer
 from trainer.model.classifier import Classifier
