@@ -19,7 +19,7 @@ from filelock import BaseFileLock, FileLock
 
 from search.locks import is_held
 from search.storage import make_parent, sqlite_path
-from trainer import UserError, disk_errors, write_json
+from trainer import UserError, disk_errors, sweep, write_json
 
 #: as the home of a server: its clients have theirs elsewhere
 SERVED = ""
@@ -60,6 +60,7 @@ def _come_in(path: Path, home: Path | None) -> tuple[Path, BaseFileLock]:
     entry = entries / f"{uuid.uuid4().hex}.json"
     lock = FileLock(entry.with_suffix(".lock"))
     with disk_errors(entries), _door(entries):
+        sweep(entries)
         if home is not None:
             home.mkdir(parents=True, exist_ok=True)
         mine = User(SERVED) if home is None else User(str(home.resolve()), _identity(home))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from search.ending import FINISHED
 from search.history import RESUMABLE
+from trainer import sweep
 
 if TYPE_CHECKING:
     from search.study import StudyHandle
 
 #: what only an attempt that goes on needs, below the trial's directory, in each of its stages
-_FOR_RESUMING = (*(f"**/checkpoints/{name}" for name in RESUMABLE), "**/checkpoints/.*.tmp", ".*.tmp")
+_FOR_RESUMING = tuple(f"**/checkpoints/{name}" for name in RESUMABLE)
 #: what every trial of a study has alike, and its configuration names
 _ALIKE = ("tokenizer",)
 
@@ -30,15 +31,7 @@ def tidy(directory: Path, *, keep_all: bool) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-
-
-def sweep(directory: Path) -> None:
-    """Remove what processes that died were still writing below `directory`; nobody works there any more."""
-    for left in list(directory.rglob(".*.tmp")):
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink(missing_ok=True)
+    sweep(directory, below=True)
 
 
 def tidy_ended(handle: StudyHandle, trial_directory: Callable[[int], Path]) -> None:

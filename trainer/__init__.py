@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from trainer.experiment import load_run_config as load_run_config
     from trainer.export import ExportExtras as ExportExtras
     from trainer.export import export_model as export_model
+    from trainer.files import sweep as sweep
     from trainer.files import write_json as write_json
     from trainer.files import write_text as write_text
     from trainer.memory.arithmetic import lacks_bf16 as lacks_bf16
@@ -234,7 +235,7 @@ HOMES = {
     ],
     "trainer.experiment": ["load_run_config"],
     "trainer.export": ["ExportExtras", "export_model"],
-    "trainer.files": ["write_json", "write_text"],
+    "trainer.files": ["sweep", "write_json", "write_text"],
     "trainer.memory.arithmetic": ["lacks_bf16"],
     "trainer.memory.card": ["CardSpec", "parse_card", "present_card", "show_size", "sized_card"],
     "trainer.memory.encoders": ["encoder_shape"],

@@ -150,12 +150,6 @@ def kept_by(checkpoints: Path) -> set[str]:
     return kept
 
 
-def sweep(directory: Path) -> None:
-    """Remove what a process that died was still writing, or removing, in `directory`."""
-    for left in directory.glob(".*.tmp"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-
 def drop_resumable(checkpoints: Path) -> None:
     """Remove the checkpoints for resuming: the run is complete."""
     for path in reversed(resumable_in(checkpoints)):

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from trainer.checkout import Checkout, checkout_of
-from trainer.checkpoint import sweep
 from trainer.config.loader import dump_config
 from trainer.config.schema import Config
 from trainer.errors import UserError
-from trainer.files import write_json, write_text
+from trainer.files import sweep, write_json, write_text
 from trainer.loggers import LoggedRun, Loggers, open_loggers
 
 #: packages whose version a result depends on

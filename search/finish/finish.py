@@ -29,8 +29,7 @@ from search.finish.whereabouts import Whereabouts, key_in, made_here, models, no
 from search.finish.words import candidate_line
 from search.storage import is_local
 from search.study import best_trial
-from search.tidy import sweep
-from trainer import Assessment, CardFacts, Outcome, dump_config
+from trainer import Assessment, CardFacts, Outcome, dump_config, sweep
 
 if TYPE_CHECKING:
     from search.study import StudyHandle
@@ -114,7 +113,7 @@ def _confirmed(
     chosen = _chosen(handle, confirmation, trial=trial)
     final = _finish(handle, place, chosen=chosen, confirmation=confirmation, started=started)
     for name in (CONFIRM, FINAL):
-        sweep(place.study / name)
+        sweep(place.study / name, below=True)
     if not is_local(handle.storage_url):
         _tell(handle, place, final, of=of if noted else None)
     return final
