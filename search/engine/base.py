@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -129,11 +129,12 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Call:
-    """A job to be run, and those who watch it."""
+    """A job to be run, and those who watch it; started: told its process id, if it is one of this machine."""
 
     job: Job
     observer: Observer
     report: Report = lambda step, metrics: False
+    started: Callable[[int | None], None] = lambda pid: None
 
 
 def run_call(engine: Engine, call: Call) -> dict[str, Any]:
@@ -167,6 +168,7 @@ def run_calls(engine: Engine, calls: Sequence[Call], *, at_once: int) -> list[di
                 talks[index] = Conversation(
                     running, observer=calls[index].observer, report=calls[index].report
                 )
+                calls[index].started(running.pid)
             if not talks:
                 return results
             engine.wait([talk.running for talk in talks.values()], timeout_s=LOOK_S)

@@ -55,14 +55,15 @@ def finish(
     trial: retrain this one; None takes the best confirmed one. own_template: False with another than the
     space's. What either chose is not what other machines take for the study's finished model. An
     interruption, and a part that failed, are told by the status of what is returned; the same call does only
-    what is missing then.
+    what is missing then. A part that died too often is begun once more.
 
     Raises:
         UserError: what the user can mend.
     """
 
     def work(mine: FinishPlace) -> Final:
-        return _confirmed(handle, mine, trial=trial, noted=trial is None and own_template)
+        noted = trial is None and own_template
+        return _confirmed(handle, replace(mine, once_more=True), trial=trial, noted=noted)
 
     return _told(handle, place, work, trial=trial)
 

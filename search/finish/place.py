@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from search.engine.base import Call, Engine, run_calls
+from search.engine.child import OUTCOME
 from search.engine.job import Job
 from search.engine.local import await_orphan, read_result
+from search.finish.lives import Life, is_lost
 from search.finish.record import read_record, write_record
-from search.history import History
+from search.history import ATTEMPTS
 from search.seats import Seat
 from search.workplace import MakeJob, train_job
 from trainer import CpSearchError, Observer, UserError
@@ -43,7 +45,7 @@ class FinishPlace:
 
     at_once, threads: how many trainings may run side by side, and the CPU threads of each when they do (None:
     torch decides). make_job: what a child runs to train a configuration in a directory on a seat.
-    retries: how often a job whose process died is taken up again.
+    retries: how often a job whose process died is taken up again. once_more: one that died more often, too.
     """
 
     study: Path
@@ -54,22 +56,33 @@ class FinishPlace:
     threads: int | None = None
     make_job: MakeJob = train_job
     retries: int = 3
+    once_more: bool = False
 
     def see_through(self, calls: Sequence[Call]) -> list[dict[str, Any] | None]:
-        """Run jobs as `run_calls` does; one whose process died goes on from what it left."""
-        results = run_calls(self.engine, calls, at_once=self.at_once)
-        for retry in range(1, self.retries + 1):
-            lost = [index for index, result in enumerate(results) if _is_lost(result)]
-            if not lost or self.observer.interrupted():
-                break
-            for index in lost:
-                cause = str((results[index] or {}).get("error"))
-                left = History(Path(calls[index].job.directory))
-                calls[index].observer.say(left.going_on(cause, deaths=retry, retries=self.retries))
-            again = run_calls(self.engine, [calls[index] for index in lost], at_once=self.at_once)
-            for index, result in zip(lost, again, strict=True):
-                results[index] = result
+        """Run jobs as `run_calls` does; one whose process died goes on from what it left.
+
+        One that died more often than `retries`, in this command or with earlier ones, is not begun any more.
+        Once one has died they are run one by one: what one does to the machine is not laid to another.
+        """
+        lives = [Life(call, retries=self.retries, once_more=self.once_more) for call in calls]
+        for life in lives:
+            life.settle()
+        results = [life.given_up() if life.is_over else None for life in lives]
+        left = [index for index, result in enumerate(results) if result is None]
+        while left and not self.observer.interrupted():
+            for index, result in zip(left, self._run([lives[index] for index in left]), strict=True):
+                results[index] = lives[index].end(result)
+            left = [index for index in left if is_lost(results[index]) and not lives[index].is_over]
         return results
+
+    def _run(self, lives: Sequence[Life]) -> list[dict[str, Any] | None]:
+        at_once = 1 if any(life.deaths for life in lives) else self.at_once
+        try:
+            return run_calls(self.engine, [life.to_begin() for life in lives], at_once=at_once)
+        except BaseException:
+            for life in lives:
+                life.leave()
+            raise
 
     def train_jobs(self, runs: Sequence[tuple[Config, Path]]) -> list[Job]:
         """The jobs of trainings that are to run side by side as far as there is room."""
@@ -80,10 +93,6 @@ class FinishPlace:
         """Raises Stopped when the user has asked to end."""
         if self.observer.interrupted():
             raise Stopped("interrupted")
-
-
-def _is_lost(result: dict[str, Any] | None) -> bool:
-    return result is not None and result.get("error_kind") == "lost"
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ class Part:
             await_orphan(self.directory)
         if not made.exists():
             self.path.unlink(missing_ok=True)
-            (self.directory / _ASKED).unlink(missing_ok=True)
+            (self.directory / OUTCOME).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -132,12 +141,14 @@ def made(part: Part, kind: type[Kept], job: Callable[[str], Job], *, place: Fini
         place.require_going_on()
         place.observer.say(part.making)
         part.directory.mkdir(parents=True, exist_ok=True)
+        if read_record(part.directory / _ASKED, _Asked, key=part.key) is None:
+            (part.directory / ATTEMPTS).unlink(missing_ok=True)  # of a job for something else
         write_record(part.directory / _ASKED, _Asked(part.path.stem), key=part.key)
         (result,) = place.see_through([Call(job(str(part.directory)), place.observer)])
-    if result is None or (_is_lost(result) and place.observer.interrupted()):
+    if result is None or (is_lost(result) and place.observer.interrupted()):
         raise Stopped("interrupted")
     if "error_kind" in result:  # an Outcome: the job did not come to its end
-        raise _failure(part, result)
+        raise _failure(part, result, study=place.study)
     record = TypeAdapter(kind).validate_python(result)
     write_record(part.path, record, key=part.key)
     return record
@@ -152,9 +163,19 @@ def _left_by(part: Part) -> dict[str, Any] | None:
     return None if found is None or "error_kind" in found else found
 
 
-def _failure(part: Part, result: dict[str, Any]) -> CpSearchError:
+def _failure(part: Part, result: dict[str, Any], *, study: Path) -> CpSearchError:
     error = str(result.get("error"))
     if result["error_kind"] == "user":
         return UserError(error)
+    if is_lost(result):
+        return PartFailed(given_up(f"{part.path.stem}: {error}", study))
     where = f"; its trace is in {part.directory / 'error.txt'}" if result["error_kind"] == "crash" else ""
     return PartFailed(f"{part.path.stem}: {error}{where}; the same command does only what is missing")
+
+
+def given_up(error: str, study: Path) -> str:
+    """What is said of a job that died too often."""
+    return (
+        f"{error}. It is not begun again by itself: cp-search retrain {study.name} tries it once more; a "
+        "smaller training.batch_size in finish.set needs less memory"
+    )

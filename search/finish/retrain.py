@@ -18,7 +18,7 @@ from search.engine.local import await_orphan, read_result
 from search.finish.confirm import trial_values
 from search.finish.confirmation import Confirmation
 from search.finish.finished import FINAL
-from search.finish.place import FinishPlace, PartFailed, Stopped
+from search.finish.place import FinishPlace, PartFailed, Stopped, given_up
 from search.finish.watch import Named
 from search.verdict import as_outcome
 from trainer import Config, Outcome, UserError, dump_config, join_rows, show_size, write_json
@@ -139,7 +139,9 @@ def _sound(outcome: Outcome | None, home: Path, *, place: FinishPlace) -> Outcom
     if outcome.error_kind == "user":
         raise UserError(str(outcome.error))
     if outcome.status != "completed":
-        raise PartFailed(f"the retraining in {home} ended as {outcome.status}: {outcome.error}")
+        why = str(outcome.error)
+        told = given_up(why, place.study) if outcome.error_kind == "lost" else why
+        raise PartFailed(f"the retraining in {home} ended as {outcome.status}: {told}")
     place.observer.say(_peak_line(outcome))
     return outcome
 

@@ -6,15 +6,21 @@ A chain of lives of one study, each ended at another moment; beside it the same 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.faults.moments import KILLED, Ended, Moment, run
+from search.finish.final import Final
+from search.finish.finish import finish, finish_once
+from search.finish.place import FinishPlace
+from tests.faults.moments import KILLED, Ended, Moment, begin, run, wait_for
 from tests.search.cli.test_bad_input import SPACE
-from trainer import write_sample
+from tests.search.fakes import SPACE as SCRIPTED
+from tests.search.fakes import Bench, Scripted, end_everything
+from trainer import Silent, write_sample
 
 pytestmark = pytest.mark.slow
 
@@ -108,3 +114,65 @@ def names(home: Path) -> set[str]:
     """Every file of the study but what a run says of itself, and for each of its lives."""
     found = (path.relative_to(home).as_posix() for path in (home / "studies").rglob("*") if path.is_file())
     return {name for name in found if "tensorboard/" not in name and not name.endswith("/run.log")}
+
+
+def live(home: Path, command: str) -> None:
+    """A finish as `run` or `retrain` makes it, whose retraining takes everything along at its end."""
+    bench, heard = Bench(home), Heard()
+    text = SCRIPTED.replace("trials: 4", "trials: 1") + "finish: {confirm: off}\n"
+    if not bench.directory.exists():
+        bench.search(Scripted, text=text)
+    place = FinishPlace(
+        bench.directory,
+        bench.engine,
+        heard,
+        make_job=lambda _config, directory, _seat: Scripted(directory, after=end_everything),
+        retries=1,
+    )
+    final = {"run": finish_once, "retrain": finish}[command](bench.open(text), place)
+    assert isinstance(final, Final)
+    sys.stdout.write(json.dumps({"status": final.status, "error": final.error, "lines": heard.lines}))
+
+
+class Heard(Silent):
+    """Remembers the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Keep it."""
+        self.lines.append(line)
+
+
+LIVE = """
+import sys
+from pathlib import Path
+from tests.faults.test_killed_finish import live
+if __name__ == "__main__":
+    live(Path.cwd(), sys.argv[1])
+"""
+
+
+def test_a_part_that_takes_everything_along_each_time_is_not_begun_again_by_itself(tmp_path: Path) -> None:
+    def ended(command: str) -> Ended:
+        return wait_for(begin([sys.executable, "-c", LIVE, command], home=tmp_path))
+
+    # Once with a checkpoint that is new, then twice in vain.
+    assert [ended("run").code for _ in range(3)] == [KILLED] * 3
+    for again, deaths in ((None, 2), ("retrain", 3)):
+        if again is not None:
+            assert ended(again).code == KILLED, "it is begun once more"
+        refused = ended("run")
+        assert refused.code == 0, refused.err
+        found = json.loads(refused.out)
+        assert found["status"] == "failed"
+        assert found["error"].startswith(
+            f"the retraining in {tmp_path / 'fake/final/experiment'} ended as failed"
+        )
+        assert (
+            f"died together, {deaths} times in a row without a newer checkpoint. It is not" in found["error"]
+        )
+        assert "cp-search retrain fake tries it once more" in found["error"]
+        log = (tmp_path / "fake/final/experiment/attempts.jsonl").read_text()
+        assert log.count('"began"') == deaths + 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from search.engine.job import Job
 from search.engine.local import Child, LocalEngine
 from search.finish.final import Final
 from search.finish.finish import finish
-from search.finish.place import FINISH_LOCK, FinishPlace
+from search.finish.place import FINISH_LOCK, FinishPlace, Part, PartFailed, made
 from search.finish.stored import read_stored
 from search.finish.words import closing_lines, verdict
+from search.history import History
 from search.space import load_space
 from search.study import StudyHandle, open_study
 from tests.search.fakes import SPACE as SCRIPTED
 from tests.search.fakes import Bench, Scripted, end_by_signal
-from trainer import CardSpec, Silent, write_sample, write_text
+from trainer import CardSpec, Observer, Report, Silent, write_sample, write_text
 
 SPACE = """
 name: small
@@ -222,7 +224,7 @@ def test_confirming_runs_whose_processes_are_killed_go_on_from_their_checkpoints
     assert [run.value for one in stored.candidates for run in one.runs] == [0.6] * 4
     for log in (bench.directory / "confirm").glob("trial-*/steps.log"):
         assert log.read_text() == "1\n2\n"
-    assert sum("; it goes on from its checkpoint (retry 1 of 3)" in line for line in watcher.lines) == 4
+    assert sum(line.endswith("; it goes on from its checkpoint") for line in watcher.lines) == 4
 
 
 @pytest.mark.slow
@@ -288,3 +290,45 @@ def test_which_trial_was_retrained_is_said_as_it_need_not_be_the_best() -> None:
 
     made = replace(final(ours=0.76, baseline=0.75), trial=4, template="fast_dev")
     assert "Retrained   trial 4, with the template fast_dev on the rows of train" in closing_lines(made)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a part leaves."""
+
+    directory: str
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The job of a part."""
+
+    directory: str
+    dies: bool
+
+    def run(self, _observer: Observer, _report: Report) -> Answer:
+        """Leave it, or die."""
+        if self.dies:
+            end_by_signal()
+        return Answer(self.directory)
+
+
+def test_a_part_that_died_too_often_is_begun_once_more_by_name_and_anew_for_something_else(
+    tmp_path: Path,
+) -> None:
+    place = FinishPlace(tmp_path / "fake", Bench(tmp_path).engine, Watcher(), retries=1)
+    part = Part(place.study / "answer.json", "a", "Answering")
+
+    def begun(part: Part, place: FinishPlace, *, dies: bool = True) -> int:
+        """How often the job was begun, over all calls."""
+        with pytest.raises(PartFailed, match=r"answer: killed by signal 9.*; .*") if dies else nullcontext():
+            made(part, Answer, partial(Answering, dies=dies), place=place)
+        return History(part.directory).attempts
+
+    assert begun(part, place) == 2
+    with pytest.raises(PartFailed, match=r"2 times in a row.*cp-search retrain fake tries it once more"):
+        made(part, Answer, partial(Answering, dies=True), place=place)
+    assert begun(part, place) == 2
+    assert begun(part, replace(place, once_more=True)) == 3
+    assert begun(part, place) == 3
+    assert begun(replace(part, key="b"), place, dies=False) == 1
