@@ -3,19 +3,63 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import alembic.util
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from search.cli import WAITING, main
+from search.engine.local import LocalEngine
+from search.language.choice import VARIABLE
 from tests.search.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
+#: wide plain output
+SHOWN = {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut() -> Iterator[None]:
+    """Processes are killed here, the power stays on: this one waits for no disk, nor does SQLite in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        event.listen(Engine, "connect", _unsynchronised)
+        yield
+        event.remove(Engine, "connect", _unsynchronised)
+
+
+def _unsynchronised(connection: Any, _record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        with suppress(sqlite3.Error):  # no database, or a locked one: whoever uses it finds that out
+            connection.execute("PRAGMA synchronous=OFF")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Whoever makes a database has Alembic execute every migration of Optuna's, which stay what they are."""
+    load = alembic.util.load_python_file
+    once = cache(load)
+
+    def load_or_remember(directory: str, name: str) -> ModuleType:
+        return load(directory, name) if name == "env.py" else once(directory, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alembic.util, "load_python_file", load_or_remember)
+        yield
 
 
 @pytest.fixture
@@ -38,6 +82,38 @@ def cp_search(tmp_path: Path) -> CommandLine:
     return call
 
 
+@pytest.fixture
+def cp_search_here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    """As `cp_search`, but in this process, which has imported everything: where its start plays no part."""
+
+    def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        with pytest.MonkeyPatch.context() as there:
+            for name in (*WAITING, VARIABLE):
+                there.setenv(name, os.environ.get(name, ""))  # what the command sets does not stay
+            for name, value in SHOWN.items():
+                there.setenv(name, value)
+            there.chdir(cwd or tmp_path)
+            there.setattr(sys, "argv", ["cp-search", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def warm_children() -> None:
+    """Children of this process find torch imported, also after tests that have no use for it there.
+
+    One forkserver serves a process for good, with what the first engine asked for: it is ended.
+    """
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no other way
+    LocalEngine()
+    forkserver.ensure_running()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server; a test that stops it starts it again."""
@@ -50,7 +126,7 @@ def postgres() -> Iterator[Postgres]:
 
 def environment() -> dict[str, str]:
     """This process's environment, with the checkout importable, one thread, and wide plain output."""
-    extra = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
+    extra = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **SHOWN}
     return {**os.environ, **extra, "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1"}
 
 

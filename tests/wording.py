@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -15,8 +16,13 @@ from pydantic_core._pydantic_core import list_all_errors
 from tests.conftest import ROOT
 
 
-def worded() -> Iterator[str]:
+@cache
+def wordings() -> frozenset[str]:
     """Every text of both packages, of typer, PyYAML and pydantic; help also as it is shown, by paragraphs."""
+    return frozenset(_worded())
+
+
+def _worded() -> Iterator[str]:
     for error in list_all_errors():
         yield re.sub(r"\{\w+\}", "{}", error["message_template_python"])
     theirs = (Path(str(library.__file__)).parent for library in (typer, yaml))

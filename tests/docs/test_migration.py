@@ -7,10 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from search.cli.app import build_app
 from tests.conftest import ROOT
+from tests.search.cli.typed import call
 from trainer import load_config, template_names
 
 PAGES = ["migration.md", "migration.zh-TW.md"]
@@ -33,7 +32,7 @@ def test_every_train_command_resolves(page: str, tmp_path: Path, monkeypatch: py
     found = commands(page)
     assert len(found) == 14
     for words in found:
-        result = CliRunner().invoke(build_app(), [*words, "--dry-run"])
+        result = call(*words, "--dry-run")
         assert result.exit_code == 0, (words, result.output)
 
 
@@ -82,7 +81,7 @@ def test_a_file_with_every_key_of_the_guide_loads_as_it_is(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("command", ["train", "run"])
 def test_gpu_alone_as_the_guide_writes_it_is_refused_with_what_to_do(command: str) -> None:
-    result = CliRunner().invoke(build_app(), [command, "--gpu", "--fp16"])
+    result = call(command, "--gpu", "--fp16")
     assert result.exit_code == 2
     assert "number of a GPU, as in --gpu 0; without it the GPU that is here is used" in " ".join(
         result.output.split()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -46,9 +48,15 @@ def commands(document: str) -> Iterator[list[str]]:
             yield words[1:]
 
 
+@cache
+def command_line() -> Any:
+    """All commands: built once, hundreds are looked up."""
+    return get_command(build_app())
+
+
 def known_flags(words: list[str]) -> set[str]:
     """Flags of the command that `words` begin with; fails if there is no such command."""
-    command = get_command(build_app())
+    command = command_line()
     rest = list(words)
     while isinstance(command, typer.core.TyperGroup):
         assert rest, f"{words}: names a group and no command"
@@ -79,7 +87,7 @@ def test_every_command_and_flag_named_exists(document: str) -> None:
 
 def test_the_readme_names_every_command() -> None:
     named = {words[0] for words in commands("README.md")}
-    command = get_command(build_app())
+    command = command_line()
     assert isinstance(command, typer.core.TyperGroup)
     assert set(command.commands) <= named
 

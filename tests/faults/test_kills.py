@@ -44,7 +44,6 @@ def train(config: Config, home: Path, fatal: int | None) -> None:
 def live_once(config: Config, home: Path, fatal: int | None) -> int | None:
     """A whole life of a process that trains; its exit code, negative for a signal."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["trainer.runner"])
     process = context.Process(target=train, args=(config, home, fatal))
     process.start()
     process.join(120)
@@ -52,6 +51,7 @@ def live_once(config: Config, home: Path, fatal: int | None) -> int | None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_a_run_killed_between_any_two_file_operations_ends_as_the_same_model(tmp_path: Path) -> None:
     config = make_config(
         tmp_path,

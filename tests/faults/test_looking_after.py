@@ -11,10 +11,8 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
-from typer.testing import CliRunner, Result
 
 from search.catalog import Catalog
-from search.cli.app import build_app
 from search.fork import fork, warm_start
 from search.importing import mark
 from search.objective import suggest
@@ -25,14 +23,11 @@ from search.study import StudyHandle, open_study
 from search.verdict import Verdict
 from search.worker import tell
 from tests.faults.deaths import deaths
+from tests.search.cli.typed import call
 from trainer import ConfigError, UserError
 
 #: a file that holds several studies, which no command names or deletes as a whole
 MANY = ("--storage", "sqlite:///many.db")
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(build_app(), words)
 
 
 def succeed(*words: str) -> None:

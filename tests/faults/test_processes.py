@@ -27,6 +27,7 @@ from search.lines import read_lines
 from search.objective import suggest
 from search.ownership import STUDY_MARK
 from search.worker import STUDY_LOCK
+from tests.cases import quick
 from tests.faults.moments import KILLED, begin, scripted_search, wait_for
 from tests.search.fakes import (
     SPACE,
@@ -233,7 +234,9 @@ def test_a_trial_that_ended_but_was_not_told_is_told_and_not_run_again(bench: Be
     assert bench.listener.started == []
 
 
-@pytest.mark.parametrize("text", ['{"status": "comple', "[]", '{"status": "odd", "directory": "x"}', ""])
+@pytest.mark.parametrize(
+    "text", quick('{"status": "comple', others=["[]", '{"status": "odd", "directory": "x"}', ""])
+)
 def test_an_outcome_that_is_not_whole_counts_as_none(bench: Bench, text: str) -> None:
     directory = leave_running(bench)
     (directory / "outcome.json").write_text(text)

@@ -111,6 +111,7 @@ class Remembering(LocalEngine):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_a_finish_leaves_a_model_its_scores_and_the_baselines(tmp_path: Path, sample: Path) -> None:
     handle = study(tmp_path, sample)
     watcher, engine = Watcher(), Remembering()
@@ -139,6 +140,7 @@ def test_a_finish_leaves_a_model_its_scores_and_the_baselines(tmp_path: Path, sa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_what_is_done_is_not_done_again_after_a_stop(tmp_path: Path, sample: Path) -> None:
     handle = study(tmp_path, sample, finish="confirm: {top_k: 2, seeds: 2}")
     stopped = done(tmp_path, handle, observer=Watcher("Retraining trial"))
@@ -158,6 +160,7 @@ def test_what_is_done_is_not_done_again_after_a_stop(tmp_path: Path, sample: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_all_rows_are_trained_on_for_as_long_as_the_confirming_runs_say(tmp_path: Path, sample: Path) -> None:
     handle = study(tmp_path, sample, finish="confirm: {top_k: 1, seeds: 1}\n  retrain_on: train+val")
     final = done(tmp_path, handle)
@@ -172,6 +175,7 @@ def test_all_rows_are_trained_on_for_as_long_as_the_confirming_runs_say(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_an_ensemble_is_kept_only_if_it_helps_and_says_why(tmp_path: Path, sample: Path) -> None:
     handle = study(tmp_path, sample, finish="confirm: {top_k: 2, seeds: 1}\n  ensemble: 2")
     final = done(tmp_path, handle)
@@ -185,6 +189,7 @@ def test_an_ensemble_is_kept_only_if_it_helps_and_says_why(tmp_path: Path, sampl
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_the_model_of_another_trial_is_moved_aside_not_lost(tmp_path: Path, sample: Path) -> None:
     handle = study(tmp_path, sample)
     first = done(tmp_path, handle)
@@ -228,6 +233,7 @@ def test_confirming_runs_whose_processes_are_killed_go_on_from_their_checkpoints
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_a_confirming_run_that_always_dies_is_recorded_as_lost_after_its_retries(tmp_path: Path) -> None:
     bench, handle = confirmed(tmp_path, "top_k: 1, seeds: 1")
     job = partial(Scripted, after=end_by_signal)

@@ -92,7 +92,7 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(tmp_path_factory: pytest.TempPathFactory, warm_children: None) -> Finished:
     home = tmp_path_factory.mktemp("views")
     write_rows(home / "train-left.jsonl", rows=640, seed=1, blind="right")
     write_rows(home / "train-right.jsonl", rows=640, seed=2, blind="left")

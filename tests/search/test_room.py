@@ -199,6 +199,7 @@ def test_a_search_that_is_offered_nothing_but_what_cannot_fit_ends(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_rooms_are_planned_in_a_child_that_says_how_far_it_is(tmp_path: Path) -> None:
     rows = {f"data.{name}_path": str(write_rows(tmp_path / f"{name}.jsonl", 40)) for name in ("train", "val")}
     settings = {**SPACE["set"], **rows, "data.cache_dir": str(tmp_path / "cache")}
@@ -211,6 +212,7 @@ def test_rooms_are_planned_in_a_child_that_says_how_far_it_is(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_data_that_cannot_be_used_is_named_by_the_planning_too(tmp_path: Path) -> None:
     space = make_space(tmp_path, set={**SPACE["set"], "data.train_path": "no.jsonl", "data.val_path": "no"})
     ask = Surveyor(LocalEngine(preload=()), Listener(), CardSpec("any", 2**30, virtual=True))
@@ -227,6 +229,7 @@ def encoder(directory: Path, vocabulary: int) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 def test_the_reference_space_is_planned_whole_within_seconds_and_fits(tmp_path: Path) -> None:
     rows = {f"data.{name}_path": str(write_rows(tmp_path / f"{name}.jsonl", 40)) for name in ("train", "val")}
     settings = {

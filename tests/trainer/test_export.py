@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from tests.cases import quick
 from tests.conftest import picture
 from tests.trainer.model.families import NAMES, save_encoder
 from tests.trainer.runs import make_config
@@ -79,7 +80,7 @@ EXPORTED = [
 ]
 
 
-@pytest.mark.parametrize(("family", "pooling"), EXPORTED)
+@pytest.mark.parametrize(("family", "pooling"), quick(EXPORTED[0], others=EXPORTED[1:]))
 def test_plain_transformers_says_what_the_trained_model_says(
     tmp_path: Path, family: str, pooling: str
 ) -> None:

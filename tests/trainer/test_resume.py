@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.cases import quick
 from tests.conftest import picture
 from tests.trainer.runs import Watcher, checkpoints_of, make_config, metrics_of, weights_of
 from trainer.checkpoint import Progress, load_progress, load_weights, resumable_in, save_checkpoint
@@ -77,7 +78,7 @@ def assert_same(broken: tuple[Outcome, Path], unbroken: tuple[Outcome, Path]) ->
         assert getattr(broken[0], name) == getattr(unbroken[0], name)
 
 
-@pytest.mark.parametrize("steps", [2, EPOCH, EPOCH + 3, 3 * EPOCH - 1])
+@pytest.mark.parametrize("steps", quick(EPOCH + 3, others=[2, EPOCH, 3 * EPOCH - 1]))
 def test_an_interrupted_run_goes_on_to_the_same_model(
     tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], steps: int
 ) -> None:
@@ -90,7 +91,7 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
     assert_same((second, home), unbroken)
 
 
-@pytest.mark.parametrize("steps", [EPOCH - 1, EPOCH, 2 * EPOCH + 1])
+@pytest.mark.parametrize("steps", quick(2 * EPOCH + 1, others=[EPOCH - 1, EPOCH]))
 def test_a_crashed_run_goes_on_from_its_last_checkpoint_to_the_same_model(
     tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], steps: int
 ) -> None:
@@ -152,7 +153,7 @@ def test_patience_is_continued(tmp_path: Path, config: Config) -> None:
     assert_same((run(patient, directory=home), home), (unbroken, tmp_path / "unbroken"))
 
 
-@pytest.mark.parametrize("name", ["", "checkpoints/last"])
+@pytest.mark.parametrize("name", quick("", others=["checkpoints/last"]))
 def test_a_run_goes_on_in_another_directory(
     tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path], name: str
 ) -> None:
@@ -288,7 +289,7 @@ def before_the_old_one_was_dropped(checkpoints: Path) -> None:
 
 @pytest.mark.parametrize(
     "tear",
-    [between_the_two_moves, before_the_moves, before_the_old_one_was_dropped],
+    quick(between_the_two_moves, others=[before_the_moves, before_the_old_one_was_dropped]),
     ids=lambda f: f.__name__,
 )
 def test_a_torn_checkpoint_directory_is_resumed_and_cleaned(

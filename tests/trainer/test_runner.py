@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.cases import quick
 from tests.conftest import picture
 from tests.trainer.model.families import NAMES, save_encoder
 from tests.trainer.runs import Watcher, checkpoints_of, make_config, metrics_of, weights_of, write_rows
@@ -153,13 +154,15 @@ def test_no_improvement_within_the_patience_ends_the_run(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("metric", "mode", "choose"),
-    [
+    quick(
         ("eval_loss", "min", min),
-        ("eval_loss", "max", max),
-        ("eval_mcc", "max", max),
-        ("eval_labels_f1_1", "min", min),
-        ("eval_f1_weighted", "max", max),
-    ],
+        others=[
+            ("eval_loss", "max", max),
+            ("eval_mcc", "max", max),
+            ("eval_labels_f1_1", "min", min),
+            ("eval_f1_weighted", "max", max),
+        ],
+    ),
 )
 def test_the_best_evaluation_is_chosen_by_metric_and_mode(
     tmp_path: Path, metric: str, mode: str, choose: Any
@@ -177,7 +180,9 @@ def test_the_best_evaluation_is_chosen_by_metric_and_mode(
     assert outcome.best_step == values.index(choose(values)) + 1
 
 
-@pytest.mark.parametrize(("top_k", "best_only"), [(0, True), (1, True), (2, True), (9, True), (1, False)])
+@pytest.mark.parametrize(
+    ("top_k", "best_only"), quick((2, True), others=[(0, True), (1, True), (9, True), (1, False)])
+)
 def test_exactly_the_best_checkpoints_are_kept(tmp_path: Path, top_k: int, best_only: bool) -> None:
     config = make_config(
         tmp_path,
@@ -332,7 +337,7 @@ def test_an_encoder_that_does_not_know_the_characters_is_warned_of(tmp_path: Pat
     assert re.match(r"Warning: \d+\.\d% of the training tokens are unknown to .*encoder, which", warned[0])
 
 
-@pytest.mark.parametrize("family", NAMES)
+@pytest.mark.parametrize("family", quick(NAMES[0], others=NAMES[1:]))
 def test_every_family_is_trained_checkpointed_and_exported(tmp_path: Path, family: str) -> None:
     """An encoder on disk becomes a model that plain transformers loads, also after an interruption."""
     texts = read_table(write_rows(tmp_path / "some", 40)).texts

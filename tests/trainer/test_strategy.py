@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.cases import quick
 from tests.trainer.model.families import save_encoder
 from tests.trainer.runs import Watcher, difference, make_config, metrics_of, weights_of, write_rows
 from trainer.config.loader import load_config
@@ -137,7 +138,7 @@ def test_a_run_may_begin_with_the_heads_and_go_down_layer_by_layer(tmp_path: Pat
     ]
 
 
-@pytest.mark.parametrize("stop_at", [3, 8])
+@pytest.mark.parametrize("stop_at", quick(8, others=[3]))
 def test_a_run_of_growing_layers_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
     stages = [{"trained_layers": 1, "num_epochs": 1}]
     config = make_config(tmp_path, strategy__progressive=stages, training__num_epochs=1)
@@ -178,7 +179,7 @@ def test_a_stage_begins_with_the_best_weights_of_the_one_before(tmp_path: Path) 
     assert Beginnings.apart == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("stop_at", [3, 9, 17])
+@pytest.mark.parametrize("stop_at", quick(9, others=[3, 17]))
 def test_a_run_that_was_stopped_in_any_stage_ends_as_the_unbroken_one(tmp_path: Path, stop_at: int) -> None:
     config = progressive(tmp_path, training__num_epochs=1)
     assert run(config, directory=tmp_path / "whole").status == "completed"
@@ -190,7 +191,7 @@ def test_a_run_that_was_stopped_in_any_stage_ends_as_the_unbroken_one(tmp_path: 
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-@pytest.mark.parametrize("stop_at", [3, 17])
+@pytest.mark.parametrize("stop_at", quick(17, others=[3]))
 def test_a_stopped_run_goes_on_in_another_directory(tmp_path: Path, stop_at: int) -> None:
     config = progressive(tmp_path, training__num_epochs=1)
     run(config, directory=tmp_path / "broken", observer=Stopper(stop_at))
@@ -226,6 +227,7 @@ def test_a_stage_done_with_other_settings_is_not_gone_on_with(tmp_path: Path) ->
         run(progressive(tmp_path, training__learning_rate=2e-3), directory=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_pre_training_helps_where_the_rows_are_few(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"training__num_epochs": 1, "training__learning_rate": 1e-4}
     settings["model__dropout_rate"] = 0.0

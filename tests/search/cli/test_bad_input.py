@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,35 +150,45 @@ def named(case: Case) -> str:
     return case.name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [*IN_THE_SPACE, *IN_THE_DATA, *ELSEWHERE], ids=named)
-def test_a_search_says_what_is_wrong_and_touches_nothing(
-    case: Case, project: Path, cp_search: CommandLine
-) -> None:
-    spoiled(case, project)
-    before = picture(project)
-    result = cp_search("run", "space.yaml", *case.arguments)
+def require_one_line(result: subprocess.CompletedProcess[str], words: tuple[str, ...]) -> None:
     assert result.returncode == 2, result.stderr
     assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert [word for word in case.words if word not in lines[0]] == [], lines[0]
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert [word for word in words if word not in result.stderr] == [], result.stderr
+
+
+def refuses(call: CommandLine, case: Case, project: Path, *arguments: str) -> None:
+    spoiled(case, project)
+    before = picture(project)
+    require_one_line(call("run", "space.yaml", *arguments), case.words)
     assert picture(project) == before
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
+@pytest.mark.parametrize("case", [*IN_THE_SPACE, *IN_THE_DATA, *ELSEWHERE], ids=named)
+def test_a_search_says_what_is_wrong_and_touches_nothing(
+    case: Case, project: Path, cp_search_here: CommandLine
+) -> None:
+    refuses(cp_search_here, case, project, *case.arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
 @pytest.mark.parametrize("case", [*IN_THE_DATA, ELSEWHERE[0]], ids=named)
 def test_a_single_run_says_what_is_wrong_and_touches_nothing(
-    case: Case, project: Path, cp_search: CommandLine
+    case: Case, project: Path, cp_search_here: CommandLine
 ) -> None:
-    spoiled(case, project)
-    before = picture(project)
-    result = cp_search("run", "space.yaml", "--single-run")
-    assert result.returncode == 2, result.stderr
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert [word for word in case.words if word not in lines[0]] == [], lines[0]
-    assert picture(project) == before
+    refuses(cp_search_here, case, project, "--single-run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [(), ("--single-run",)], ids=" ".join)
+@pytest.mark.parametrize("case", [IN_THE_SPACE[0], IN_THE_DATA[-1]], ids=named)
+def test_nor_do_the_libraries_of_a_process_of_its_own_add_a_line(
+    case: Case, arguments: tuple[str, ...], project: Path, cp_search: CommandLine
+) -> None:
+    refuses(cp_search, case, project, *arguments)
 
 
 @pytest.mark.slow
@@ -220,17 +231,22 @@ HEAVY: list[tuple[list[str], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [*LIGHT, *(pytest.param(*case, marks=pytest.mark.slow) for case in HEAVY)],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
+def typed(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else ""
+
+
+@pytest.mark.parametrize(("arguments", "words"), LIGHT, ids=typed)
 def test_a_wrong_argument_is_one_line(
+    arguments: list[str], words: tuple[str, ...], cp_search_here: CommandLine, tmp_path: Path
+) -> None:
+    require_one_line(cp_search_here(*arguments), words)
+    assert not picture(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arguments", "words"), [LIGHT[0], LIGHT[-1], *HEAVY], ids=typed)
+def test_a_wrong_argument_is_one_line_of_a_process_of_its_own(
     arguments: list[str], words: tuple[str, ...], cp_search: CommandLine, tmp_path: Path
 ) -> None:
-    result = cp_search(*arguments)
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert [word for word in words if word not in result.stderr] == [], result.stderr
+    require_one_line(cp_search(*arguments), words)
     assert not picture(tmp_path)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,44 +28,55 @@ def paths(command: Any, *words: str) -> Iterator[list[str]]:
 COMMANDS = list(paths(get_command(build_app())))
 HEAVY = {"torch", "transformers", "optuna", "optuna_dashboard", "sklearn", "numpy", "tensorboard"}
 
-SHOW_MODULES = """
-import sys
+#: one process shows all helps: what one of them imports stays for the next, and nothing heavy may be there
+SHOW_HELPS = """
+import io, json, sys
+from contextlib import redirect_stdout
 from search.cli.app import build_app
-try:
-    build_app()(args=sys.argv[1:], prog_name="cp-search")
-finally:
-    sys.stderr.write("\\n".join(sorted(sys.modules)))
+
+shown = []
+for command in json.loads(sys.argv[1]):
+    with redirect_stdout(io.StringIO()) as text:
+        build_app()(args=[*command, "--help"], prog_name="cp-search", standalone_mode=False)
+    shown.append((text.getvalue(), sorted(sys.modules)))
+print(json.dumps(shown))
 """
+Help = tuple[str, set[str]]
 
 
-def help_of(command: list[str], cwd: Path) -> tuple[str, set[str]]:
-    """What `--help` of a command prints, and the modules it took to print it."""
+@pytest.fixture(scope="module")
+def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Help]:
+    """Command -> what its `--help` prints, and the modules that were imported by then."""
+    commands = [[], *COMMANDS]
     result = subprocess.run(
-        [sys.executable, "-c", SHOW_MODULES, *command, "--help"],
-        cwd=cwd,
+        [sys.executable, "-c", SHOW_HELPS, json.dumps(commands)],
+        cwd=tmp_path_factory.mktemp("helps"),
         env=environment(),
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=True,
     )
-    return result.stdout, set(result.stderr.splitlines())
+    shown = json.loads(result.stdout)
+    return {
+        " ".join(words): (text, set(modules)) for words, (text, modules) in zip(commands, shown, strict=True)
+    }
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [" ".join(words) for words in COMMANDS])
 def test_help_explains_the_command_with_an_example_and_imports_nothing_heavy(
-    command: list[str], tmp_path: Path
+    command: str, helps: dict[str, Help]
 ) -> None:
-    text, modules = help_of(command, tmp_path)
-    assert text.startswith(f"Usage: cp-search {' '.join(command)}")
+    text, modules = helps[command]
+    assert text.startswith(f"Usage: cp-search {command}")
     assert "Example:" in text
-    assert f"cp-search {' '.join(command)} " in text.split("Example:")[1]
+    assert f"cp-search {command} " in text.split("Example:")[1]
     assert "search.cli.app" in modules
     assert not HEAVY & modules
 
 
-def test_help_without_a_command_imports_nothing_heavy(tmp_path: Path) -> None:
-    text, modules = help_of([], tmp_path)
+def test_help_without_a_command_imports_nothing_heavy(helps: dict[str, Help]) -> None:
+    text, modules = helps[""]
     assert "Usage: cp-search" in text
     assert "search.cli.app" in modules
     assert not HEAVY & modules

@@ -52,16 +52,16 @@ def test_what_typer_adds_to_the_help_of_an_option_is_said_too(cp_search: Command
     ],
 )
 def test_a_wrong_command_line_is_refused_in_the_user_s_language(
-    words: list[str], said: str, cp_search: CommandLine
+    words: list[str], said: str, cp_search_here: CommandLine
 ) -> None:
-    refused = cp_search("--lang", "zh-TW", *words)
+    refused = cp_search_here("--lang", "zh-TW", *words)
     assert refused.returncode == 2
     assert said in refused.stderr
     assert "Error" not in refused.stderr
 
 
-def test_in_english_typer_s_own_words_stay(cp_search: CommandLine) -> None:
-    refused = cp_search("--lang", "en", "nope")
+def test_in_english_typer_s_own_words_stay(cp_search_here: CommandLine) -> None:
+    refused = cp_search_here("--lang", "en", "nope")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.splitlines() == [
         "Usage: cp-search [OPTIONS] COMMAND [ARGS]...",

@@ -13,9 +13,7 @@ import pytest
 from filelock import FileLock
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
-from typer.testing import CliRunner, Result
 
-from search.cli.app import build_app
 from search.engine.child import CHILD_LOCK
 from search.finish.place import FINISH_LOCK
 from search.finish.turn import FINISH_MARK, finisher
@@ -25,15 +23,12 @@ from search.ownership import STUDY_LOCK
 from search.storage import open_existing, quiet_optuna, sqlite_url
 from search.tenancy import tenant
 from tests.conftest import picture
+from tests.search.cli.typed import call
 
 DISTRIBUTIONS = {
     "training.learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
     "model.pooling": CategoricalDistribution(["cls", "mean", None]),
 }
-
-
-def call(*words: str | Path, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(build_app(), [str(word) for word in words], input=stdin)
 
 
 @pytest.fixture

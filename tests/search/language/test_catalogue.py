@@ -13,7 +13,7 @@ import yaml
 from search.language import catalogue
 from search.language.catalogue import Catalogue, messages, translated
 from search.language.choice import LANGUAGES
-from tests.wording import worded
+from tests.wording import wordings
 
 FIELD = re.compile(r"\{\w+\*?\}")
 OTHERS = [language for language in LANGUAGES if language != "en"]
@@ -98,8 +98,7 @@ def test_lines_made_of_several_messages_are_said_whole(line: str, said: str) -> 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_template_is_worded_so_in_the_code(language: str) -> None:
-    said = set(worded())
-    assert [english for english in messages(language) if FIELD.sub("{}", english) not in said] == []
+    assert [english for english in messages(language) if FIELD.sub("{}", english) not in wordings()] == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
