@@ -15,11 +15,10 @@ import pytest
 from tests.conftest import ROOT
 
 #: distribution -> module, where they differ
-MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn"}
+MODULES = {"grpcio": "grpc", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 #: imported by a library on our behalf: the driver or plugin is named in a string of its own making
 BY_OTHERS = {
     "psycopg": "SQLAlchemy, for postgresql+psycopg://",
-    "grpcio": "Optuna's proxy",
     "protobuf": "Optuna's proxy",
     "tensorboard": "torch.utils.tensorboard",
     "onnx": "torch.onnx.export",
