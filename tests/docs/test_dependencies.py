@@ -18,7 +18,6 @@ from tests.conftest import ROOT
 MODULES = {"grpcio": "grpc", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 #: imported by a library on our behalf: the driver or plugin is named in a string of its own making
 BY_OTHERS = {
-    "psycopg": "SQLAlchemy, for postgresql+psycopg://",
     "protobuf": "Optuna's proxy",
     "tensorboard": "torch.utils.tensorboard",
     "onnx": "torch.onnx.export",
