@@ -117,6 +117,7 @@ def test_a_limit_that_drops_twice_halves_twice(tmp_path: Path) -> None:
     assert halvings(watcher)[:2] == ["reducing batch size from 8 to 4", "reducing batch size from 4 to 2"]
 
 
+@pytest.mark.slow
 def test_out_of_memory_at_a_single_example_ends_the_run_and_says_by_how_much(tmp_path: Path) -> None:
     outcome, _ = train(tmp_path, DropToNothing, training__batch_size=1, training__effective_batch_size=8)
     assert outcome.status == "oom"

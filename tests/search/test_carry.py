@@ -20,6 +20,7 @@ from search.marks import ATTRIBUTE, CARRIED, RENAMING
 from search.storage import sqlite_url
 from search.study import StudyHandle, open_study
 from search.worker import Workplace, search
+from tests.cases import quick
 from tests.search.fakes import SPACE, Bench, Scripted
 from trainer import ConfigError, UserError
 
@@ -190,7 +191,7 @@ def test_a_study_that_was_begun_with_another_goes_on_once_that_is_gone(
         warm_start(replace(space, name="new"), "fake", catalog)
 
 
-@pytest.mark.parametrize("name", [None, "narrow"])
+@pytest.mark.parametrize("name", quick(None, others=["narrow"]))
 def test_a_fork_goes_on_once_what_it_was_made_of_is_gone(
     bench: Bench, catalog: Catalog, name: str | None
 ) -> None:

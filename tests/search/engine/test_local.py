@@ -11,6 +11,7 @@ import pytest
 
 from search.engine.base import Call, run_calls
 from search.engine.local import START_METHOD, LocalEngine, death
+from tests.cases import quick
 from tests.conftest import environment
 from tests.search.engine.contract import EngineContract, Talker, Watcher
 from tests.search.fakes import Scripted
@@ -30,7 +31,7 @@ def run(job: Any, watcher: Watcher | None = None) -> dict[str, Any]:
     return LocalEngine(preload=PRELOAD).run(job, observer=watcher, report=watcher.report)
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("method", quick("forkserver", others=["spawn"]))
 def test_a_child_works_where_its_parent_does(method: str, tmp_path: Path) -> None:
     engine, watcher = LocalEngine(preload=PRELOAD, start_method=method), Watcher()
     result = engine.run(Talker(str(tmp_path)), observer=watcher, report=watcher.report)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import quick
 from tests.trainer.memory.encoders import small_request
 from trainer.config.schema import Config, ModelConfig, TrainingConfig
 from trainer.data.tasks import Task
@@ -133,7 +134,7 @@ def test_traces_that_follow_no_law_are_found_out() -> None:
         RowLaw({2: traces[2], 3: longer, 5: longer})
 
 
-@pytest.mark.parametrize("virtual", [False, True])
+@pytest.mark.parametrize("virtual", quick(False, others=[True]))
 def test_the_largest_micro_batch_fits_and_the_next_does_not(virtual: bool) -> None:
     planner, request = Planner(), small_request(length=64)
     card = CardSpec("test", 400 * MIB, virtual=virtual)
