@@ -84,7 +84,8 @@ def shut(path: Path) -> Iterator[list[str]]:
         try:
             yield [one.home for one in _others(entries)]
         finally:
-            if made:
+            # Somebody may have come in before the door was shut.
+            if made and not list(_others(entries)):
                 forget(path)
 
 
@@ -124,10 +125,14 @@ def _others(entries: Path) -> Iterator[User]:
     """Those who use the file now; what the dead have left is removed."""
     for lock in entries.glob("*.lock"):
         entry = lock.with_suffix(".json")
-        if is_held(lock):
-            yield User(**json.loads(entry.read_text(encoding="utf-8")))
-        else:
+        if not is_held(lock):
             _remove(entry)
+            continue
+        try:
+            told = entry.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue  # gone since: nobody needs the door to leave
+        yield User(**json.loads(told))
 
 
 def _remove(entry: Path) -> None:

@@ -141,6 +141,13 @@ def test_every_pin_is_a_version_the_project_allows() -> None:
         assert version is None or version in requirement.specifier, requirement
 
 
+def test_no_filelock_is_allowed_that_lets_two_in_where_a_lock_s_file_is_deleted() -> None:
+    """To 3.20 it did not look at what it had locked, and to 3.29.4 deleted a file that might be another's."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (filelock,) = (one for one in map(Requirement, project["dependencies"]) if one.name == "filelock")
+    assert [one for one in ("3.20.3", "3.29.4", "3.29.5") if one in filelock.specifier] == ["3.29.5"]
+
+
 def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from search import tenancy
+from search.locks import is_held
 from search.origin import write_origin
 from search.run import RetrainOptions, retrain_study
 from search.storage import sqlite_url
@@ -121,6 +124,57 @@ def test_a_door_that_was_made_to_be_shut_is_taken_away_again(tmp_path: Path) -> 
     with shut(tmp_path / "one.db"):
         assert list(tmp_path.iterdir()) != []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_came_in_just_before_the_door_was_shut_is_known_for_as_long_as_he_stays(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, door = ExitStack(), tenancy._door
+
+    def after_a_worker(entries: Path) -> AbstractContextManager[None]:
+        monkeypatch.setattr(tenancy, "_door", door)
+        worker.enter_context(tenant(url, home=tmp_path / "a"))
+        return door(entries)
+
+    with worker:
+        monkeypatch.setattr(tenancy, "_door", after_a_worker)
+        for _ in range(2):
+            with shut(tmp_path / "one.db") as users:
+                assert users == [str(tmp_path / "a")]
+
+
+def test_who_leaves_while_he_is_looked_at_uses_nothing(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = ExitStack()
+
+    def held_until_now(_lock: Path) -> bool:
+        worker.close()
+        return True
+
+    worker.enter_context(tenant(url, home=tmp_path / "a"))
+    monkeypatch.setattr("search.tenancy.is_held", held_until_now)
+    with shut(tmp_path / "one.db") as users:
+        assert users == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows deletes no file that is open")
+def test_who_locks_a_door_that_was_just_taken_away_locks_the_new_one_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least version of filelock is the first that looks whether what it has locked is still there."""
+    import fcntl
+
+    lock = fcntl.flock
+
+    def after_its_deletion(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        forget(tmp_path / "one.db")
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", after_its_deletion)
+    with tenancy._door(tmp_path / ".one.db.users"):
+        assert is_held(tmp_path / ".one.db.users" / "door"), "or two would be in at a time"
 
 
 def test_a_retrain_that_waited_for_the_deletion_of_its_study_finds_none_and_makes_none(
