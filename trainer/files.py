@@ -67,12 +67,23 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _prefix(path: Path) -> str:
-    """What the temporary files begin with that this machine writes `path` by; their process's id follows."""
-    return f".{path.name}.{zlib.crc32(platform.node().encode()):08x}."
+    """What the temporary files begin with that `path` is written by from here; their process's id follows.
+
+    Here is where that id says who: containers of a machine may have its name, and ids of their own.
+    """
+    return f".{path.name}.{zlib.crc32((platform.node() + _namespace()).encode()):08x}."
+
+
+def _namespace() -> str:
+    """Of process ids; only Linux has several."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def _forget_the_dead(path: Path) -> None:
-    """Remove what processes of this machine left of `path` that died while they wrote it."""
+    """Remove what processes from here left of `path` that died while they wrote it."""
     for left in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
         pid = left.name.removeprefix(_prefix(path)).removesuffix(".tmp")
         if pid.isdigit() and not _is_alive(int(pid)):

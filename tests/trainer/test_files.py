@@ -74,6 +74,40 @@ def test_what_a_living_process_or_another_machine_writes_is_left_alone(tmp_path:
     assert names(tmp_path) == sorted([of_parent, elsewhere, "a.json"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has several namespaces of process ids")
+def test_what_a_container_with_this_machine_s_name_writes_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, seen = tmp_path / "a.json", list[str]()
+
+    def note(temporary: Path) -> None:
+        seen.append(temporary.name)
+        temporary.write_text("first", encoding="utf-8")
+
+    with monkeypatch.context() as container:
+        container.setattr(Path, "readlink", lambda _path: Path("pid:[4711]"))
+        write_whole(file, note)
+    half = tmp_path / seen[0].replace(f".{os.getpid()}.", ".999999999.")
+    half.write_text("half", encoding="utf-8")
+    write_text(file, "new")
+    assert names(tmp_path) == sorted([half.name, "a.json"])
+
+
+def test_all_of_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, flushed = tmp_path / "a.json", list[tuple[int, int, str]]()
+    file.write_text("old", encoding="utf-8")
+
+    def note(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        flushed.append((found.st_ino, found.st_size, file.read_text(encoding="utf-8")))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_text(file, "newer")
+    assert flushed == [(file.stat().st_ino, len("newer"), "old")]
+
+
 def test_what_is_below_a_directory_is_swept_if_that_is_meant(tmp_path: Path) -> None:
     building = tmp_path / "checkpoints" / ".last.4711.tmp"
     building.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -436,3 +437,19 @@ def test_a_checkpoint_gives_back_weights_and_progress(tmp_path: Path) -> None:
     assert torch.equal(model.weight, other.weight)
     assert load_progress(tmp_path / "last") == progress
     assert {path.name for path in tmp_path.iterdir()} == {"last"}
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, unnamed, named = tmp_path / "last", set[int](), set[int]()
+
+    def note(descriptor: int) -> None:
+        (named if last.exists() else unnamed).add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", note)
+    save_checkpoint(last, model=nn.Linear(1, 1), progress=Progress(), state={})
+    files = {path.stat().st_ino for path in last.iterdir()}
+    assert len(files) == 4, "weights, state, progress, checksums"
+    assert files <= unnamed
+    assert named == {tmp_path.stat().st_ino}
