@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from search.importing import is_half_imported, may_be_replaced
 from search.origin import ORIGIN, read_origin
 from search.renaming import require_whole
-from search.sight import SeenTrial, Sight, sqlite_files
+from search.sight import SeenTrial, Sight, seen_in_file, sqlite_files
 from search.storage import (
     NoStudy,
     masked,
@@ -75,7 +75,11 @@ class Catalog:
             yield from _entries(self.storage_url, home=self.studies_dir)
             return
         for path in sqlite_files(self.studies_dir):
-            yield from _entries(sqlite_url(path), home=self.studies_dir)
+            yield from self.in_file(path)
+
+    def in_file(self, path: Path) -> Iterator[Entry]:
+        """Those of an SQLite file of the directory. Raises as `entries`."""
+        return _entries(sqlite_url(path), home=self.studies_dir)
 
     def find(self, name: str, *, whole: bool = True) -> Entry:
         """The study called `name`; without a storage also by its file, its directory or a URL.
@@ -160,6 +164,8 @@ def load_only_study(storage_url: str, *, name: str | None = None) -> Study:
 def locate_study(name_or_path: str, studies_dir: Path) -> str:
     """The storage URL meant by a study's name, its .db file, its directory, or a URL.
 
+    A file need not be named after the study, but one that is comes first.
+
     Raises:
         NoStudy: there is none; the message lists what is there.
     """
@@ -169,6 +175,9 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
     for candidate in (given, studies_dir / f"{name_or_path}.db", given.with_name(f"{given.name}.db")):
         if candidate.is_file():
             return sqlite_url(candidate)
+    for path in sqlite_files(studies_dir):
+        if any(seen.name == name_or_path for seen in seen_in_file(path) or []):
+            return sqlite_url(path)
     there = study_names(studies_dir)
     if not there:
         raise NoStudy(
@@ -181,7 +190,7 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
 
 def study_names(studies_dir: Path) -> list[str]:
     """Names of the SQLite studies in a directory, sorted."""
-    return sorted(path.stem for path in studies_dir.glob("*.db"))
+    return sorted(path.stem for path in studies_dir.glob("*.db") if path.is_file())
 
 
 def _entries(storage_url: str, *, home: Path) -> Iterator[Entry]:

@@ -19,8 +19,8 @@ from urllib.parse import quote
 
 #: of Optuna's tables, as `optuna/storages/_rdb/models.py` has them; another schema is left to Optuna
 _SCHEMA = 12
-#: as long as Optuna's readers wait for a writer, see `search.storage`
-_LOOK_TIMEOUT_S = 30
+#: a glance waits for a writer so long; Optuna, which is asked next, waits longer
+_LOOK_TIMEOUT_S = 1
 #: how Optuna stores the numbers that SQL has none for
 _INFINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
@@ -74,6 +74,8 @@ def sqlite_files(studies_dir: Path) -> list[Path]:
 
 
 def _is_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
     with path.open("rb") as stream:
         return stream.read(16) == b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html
 

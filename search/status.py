@@ -17,6 +17,7 @@ from search.language import translated
 from search.marks import IMPORTING, RENAMING
 from search.sight import SeenTrial, Sight, seen_in_file, sqlite_files
 from search.values import values_line
+from trainer import CpSearchError, StorageFault, UserError
 
 
 @dataclass(frozen=True)
@@ -107,19 +108,34 @@ def look_at(name: str, studies_dir: Path, storage_url: str | None) -> StudyStatu
     return status_of(Catalog(studies_dir, storage_url).find(name).sight())
 
 
-def look_at_all(studies_dir: Path, storage_url: str | None) -> list[StudyStatus]:
-    """Where every study stands now.
+def look_at_all(studies_dir: Path, storage_url: str | None) -> tuple[list[StudyStatus], list[CpSearchError]]:
+    """Where every study stands now; and what is wrong with each file that cannot be read.
 
     Raises:
-        UserError, StorageFault: as `Catalog.entries`.
+        UserError, StorageFault: the one storage cannot be read.
     """
-    if storage_url is None:
-        seen = [seen_in_file(path) for path in sqlite_files(studies_dir)]
-        if None not in seen:
-            return [status_of(study) for of_file in seen if of_file for study in of_file]
+    if storage_url is not None:
+        return _by_optuna(studies_dir, storage_url), []
+    found: list[StudyStatus] = []
+    wrong: list[CpSearchError] = []
+    for path in sqlite_files(studies_dir):
+        seen = seen_in_file(path)
+        try:
+            found += _by_optuna(studies_dir, path) if seen is None else map(status_of, seen)
+        except (UserError, StorageFault) as error:
+            wrong.append(error)
+    return found, wrong
+
+
+def _by_optuna(studies_dir: Path, source: str | Path) -> list[StudyStatus]:
+    """Of every study of a storage, or of a file."""
     from search.catalog import Catalog
 
-    return [status_of(entry.sight()) for entry in Catalog(studies_dir, storage_url).entries()]
+    if isinstance(source, str):
+        entries = Catalog(studies_dir, source).entries()
+    else:
+        entries = Catalog(studies_dir).in_file(source)
+    return [status_of(entry.sight()) for entry in entries]
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -262,6 +262,12 @@ def _storage_error(error: Exception, where: str) -> UserError | StorageFault:
     cause = first_line(error)
     if "not a database" in cause:
         return UserError(f"{where} is no SQLite database; choose another name, or move that file away")
+    if "malformed" in cause:
+        return UserError(f"{where} is damaged: {cause}; restore a copy of it, or move it away")
+    if "no such table" in cause or "no such column" in cause:
+        return UserError(
+            f"{where} holds no studies of this Optuna: {cause}; move that file away, or choose another name"
+        )
     if "unable to open" in cause or "readonly" in cause:
         return UserError(f"cannot write {where}: {cause}; choose another --studies-dir")
     if "disk is full" in cause:

@@ -90,7 +90,8 @@ def cp_search_here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Command
         capfd.readouterr()
         with pytest.MonkeyPatch.context() as there:
             for name in (*WAITING, VARIABLE):
-                there.setenv(name, os.environ.get(name, ""))  # what the command sets does not stay
+                there.setenv(name, "")  # what the command sets does not stay
+                there.delenv(name)
             for name, value in SHOWN.items():
                 there.setenv(name, value)
             there.chdir(cwd or tmp_path)

@@ -23,17 +23,24 @@ class StudyListFlags:
 
 
 def study_list(flags: StudyListFlags) -> None:
-    """List the studies, with their trials by state and the best value."""
+    """List the studies, with their trials by state and the best value.
+
+    A file that cannot be read does not hide the others.
+    """
     with clean_stdout(flags.json):
         from search.status import look_at_all
 
-        found = look_at_all(flags.studies_dir, flags.storage)
+        found, wrong = look_at_all(flags.studies_dir, flags.storage)
     if flags.json:
         print_json([status.to_json() for status in found])
-    elif not found:
+    elif not found and not wrong:
         say(f"no studies in {flags.studies_dir}; cp-search run SPACE makes one")
-    else:
+    elif found:
         echo("\n".join(status.line() for status in found))
+    if wrong:
+        for error in wrong[1:]:
+            say(str(error))
+        raise wrong[0]
 
 
 COMMAND = Command(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from search.marks import RENAMING
 from search.sight import SeenTrial, Sight, seen_in_file
 from search.status import look_at, look_at_all, status_of
 from search.storage import sqlite_url
-from trainer import UserError
+from trainer import StorageFault, UserError
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_status_and_list_say_the_same_either_way(home: Path) -> None:
     made(home, "one")
     by_url = sqlite_url(home / "one.db")
     assert look_at("one", home, None).lines() == look_at("one", home, by_url).lines()
-    assert [found.line() for found in look_at_all(home, None)] == [
+    assert [found.line() for found in look_at_all(home, None)[0]] == [
         status_of(one).line() for one in of_optuna(home)
     ]
 
@@ -102,7 +104,8 @@ def test_marks_and_models_are_seen(home: Path) -> None:
     (home / "elsewhere").mkdir()
     note(study, made_here(home / "elsewhere", str(home / "elsewhere"), made_from="k"), of="k")
     mark(study, importing=True)
-    (found,) = look_at_all(home, None)
+    ((found,), wrong) = look_at_all(home, None)
+    assert not wrong
     assert found.half_imported
     assert [one.made_from for one in found.elsewhere] == ["k"]
     with pytest.raises(UserError, match="import of study one was cut off"):
@@ -145,3 +148,36 @@ def test_a_file_that_is_none_is_left_to_optuna(home: Path, content: str) -> None
 def test_no_file_is_made(home: Path) -> None:
     assert seen_in_file(home / "none.db") is None
     assert not list(home.iterdir())
+
+
+def test_a_bad_file_is_told_and_hides_no_other(home: Path) -> None:
+    for name in ("a", "damaged", "z"):
+        made(home, name)
+    with sqlite3.connect(home / "foreign.db") as database:
+        database.execute("CREATE TABLE notes (line TEXT)")
+    (home / "directory.db").mkdir()
+    damaged = home / "damaged.db"
+    damaged.write_bytes(damaged.read_bytes()[:8192] + b"\0" * 65536)
+    found, wrong = look_at_all(home, None)
+    assert [status.name for status in found] == ["a", "z"]
+    assert [error.args[0].partition(";")[0].partition(".db ")[2].partition(":")[0] for error in wrong] == [
+        "is damaged",
+        "holds no studies of this Optuna",
+    ]
+
+
+def test_a_study_is_found_in_a_file_of_another_name(home: Path) -> None:
+    for name in ("one", "two"):
+        made(home, name, file="both")
+    assert look_at("two", home, None).name == "two"
+
+
+def test_a_locked_file_is_waited_for_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.storage._LOOK_TIMEOUT_S", 2)
+    made(home, "one")
+    with closing(sqlite3.connect(home / "one.db")) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        with pytest.raises(StorageFault, match="database is locked"):
+            look_at("one", home, None)
+    assert time.monotonic() - started < 2 * 2 + 5

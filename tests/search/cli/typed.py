@@ -5,16 +5,20 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from search.cli.app import build_app
+from search.language.choice import ENGLISH, VARIABLE
 
 
 @cache
 def english_app() -> typer.Typer:
-    """The whole command line, its help in English."""
-    return build_app()
+    """The whole command line, its help in English, whatever the caller's language."""
+    with pytest.MonkeyPatch.context() as there:
+        there.setenv(VARIABLE, ENGLISH)
+        return build_app()
 
 
 def call(*words: str | Path, stdin: str | None = None) -> Result:
