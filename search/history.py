@@ -90,9 +90,18 @@ class History:
 
     def deaths(self) -> int:
         """Attempts in a row, up to the last, that died without leaving a newer checkpoint behind."""
+        return len(self._vain())
+
+    @property
+    def took_along(self) -> bool:
+        """Did one of those deaths take the worker along?"""
+        return any(record.get("cause") == UNSEEN for record in self._vain())
+
+    def _vain(self) -> list[dict[str, Any]]:
         ends = [record for record in self._records() if "how" in record]
-        vain = takewhile(lambda record: record["how"] == DIED and not record.get("further"), reversed(ends))
-        return sum(1 for _ in vain)
+        return list(
+            takewhile(lambda record: record["how"] == DIED and not record.get("further"), reversed(ends))
+        )
 
     def going_on(self, cause: str, *, deaths: int, retries: int) -> str:
         """For a person: that the attempts go on, and how many of them were in vain so far."""

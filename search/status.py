@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from search.best import best_of
-from search.finish.finished import Finished, read_finished
+from search.finish.finished import Finished, read_finished, read_given_up
 from search.finish.whereabouts import Whereabouts, there
 from search.language import translated
 from search.marks import IMPORTING, RENAMING
@@ -27,7 +27,8 @@ class StudyStatus:
     trials: state (lower case) -> how many. best, running: {number, value, params}; of a running trial
     the value is its last report. causes: why trials are not complete -> how many. last_activity: ISO 8601,
     local time. final: the finished model; None before there is one. elsewhere: models that machines without
-    this directory have noted in the storage. half_imported: its import is under way, or was cut off.
+    this directory have noted in the storage. given_up: the part of the finish that died too often to be begun
+    again, with the cause. half_imported: its import is under way, or was cut off.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StudyStatus:
     last_activity: str | None
     final: Finished | None = None
     elsewhere: list[Whereabouts] = field(default_factory=list)
+    given_up: str | None = None
     half_imported: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -66,6 +68,9 @@ class StudyStatus:
         rows.append(("Best", _one(self.best) if self.best else "none yet"))
         rows += [("Running", _one(trial)) for trial in self.running]
         rows += self.final.rows() if self.final else self._elsewhere_rows() or [("Final model", "none yet")]
+        if self.given_up is not None and not self.elsewhere:
+            told = f"given up: {self.given_up}; cp-search retrain {self.name} tries it once more"
+            rows.append(("", told))
         return [*rows, ("Last activity", self.last_activity or "none yet")]
 
     def _elsewhere_rows(self) -> list[tuple[str, str]]:
@@ -88,6 +93,7 @@ def status_of(seen: Sight) -> StudyStatus:
         last_activity=_last_activity(seen.trials),
         final=final,
         elsewhere=[] if final else there(seen.attributes, directory=seen.directory),
+        given_up=read_given_up(seen.directory),
         half_imported=bool(seen.attributes.get(IMPORTING)),
     )
 

@@ -129,12 +129,17 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Call:
-    """A job to be run, and those who watch it; started: told its process id, if it is one of this machine."""
+    """A job to be run, and those who watch it.
+
+    started: told its process id, if it is one of this machine. alive: called while it runs, as
+    often as it is looked at.
+    """
 
     job: Job
     observer: Observer
     report: Report = lambda step, metrics: False
     started: Callable[[int | None], None] = lambda pid: None
+    alive: Callable[[], None] = lambda: None
 
 
 def run_call(engine: Engine, call: Call) -> dict[str, Any]:
@@ -174,6 +179,7 @@ def run_calls(engine: Engine, calls: Sequence[Call], *, at_once: int) -> list[di
             engine.wait([talk.running for talk in talks.values()], timeout_s=LOOK_S)
             for index, talk in list(talks.items()):
                 talk.pump()
+                calls[index].alive()
                 if talk.running.ended:
                     results[index] = _close(talks.pop(index).running)
     except BaseException as error:

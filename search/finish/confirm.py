@@ -18,11 +18,12 @@ from search.engine.base import Call
 from search.engine.job import Job
 from search.engine.local import await_orphan, read_result
 from search.finish.confirmation import Candidate, Confirmation, ConfirmRun
-from search.finish.place import FinishPlace, Stopped
+from search.finish.place import FinishPlace, GivenUp, Stopped
 from search.finish.rank import ranked
 from search.finish.record import key_of, read_record, write_record
 from search.finish.stored import CONFIRM
 from search.finish.watch import Named
+from search.history import History
 from search.objective import values_of
 from search.verdict import as_outcome
 from trainer import Config, UserError, dump_config
@@ -61,10 +62,11 @@ class _Planned:
 def confirm(handle: StudyHandle, place: FinishPlace) -> Confirmation | None:
     """Train the best trials again as `finish.confirm` asks; None where it is off or no trial completed.
 
-    A run that is done is not done again; one that was interrupted goes on.
+    A run that is done is not done again; one that was interrupted goes on. One that failed is recorded so.
 
     Raises:
-        Stopped: the user asked to end. UserError: a run met what the user can mend.
+        Stopped: the user asked to end. UserError: a run met what the user can mend. GivenUp: one died too
+        often and took the worker along; nothing is recorded then, lest power cuts choose the model.
     """
     asked = handle.space.finish.confirm
     trials = best_trials(handle, count=asked.top_k) if asked else []
@@ -77,8 +79,8 @@ def confirm(handle: StudyHandle, place: FinishPlace) -> Confirmation | None:
     found = read_record(path, Confirmation, key=key)
     if found is not None:
         return found
-    place.observer.say(f"Confirming the best on fresh seeds: trials {len(trials)}, seeds {len(seeds)}")
-    runs = _made(planned, place)
+    words = f"Confirming the best on fresh seeds: trials {len(trials)}, seeds {len(seeds)}"
+    runs = _made(planned, place, say=words)
     candidates = [_candidate(trial, [run for run in runs if run.trial == trial.number]) for trial in trials]
     confirmation = ranked(candidates, seeds=seeds)
     write_record(path, confirmation, key=key)
@@ -114,22 +116,41 @@ def _plan(space: Space, trial: FrozenTrial, *, seed: int, place: FinishPlace) ->
     return _Planned(trial.number, seed, config, directory, per_epoch)
 
 
-def _made(planned: Sequence[_Planned], place: FinishPlace) -> list[ConfirmRun]:
-    """Every run in the order of `planned`, those that are missing made now."""
+def _made(planned: Sequence[_Planned], place: FinishPlace, *, say: str) -> list[ConfirmRun]:
+    """Every run in the order of `planned`, those that are missing made now; `say`: said before."""
     found = {index: run for index, plan in enumerate(planned) if (run := _done(plan)) is not None}
     missing = [index for index in range(len(planned)) if index not in found]
     for index in missing:
         _clear(planned[index])
     jobs = place.train_jobs([(planned[index].config, planned[index].directory) for index in missing])
     calls = [_call(planned[index], job, place) for index, job in zip(missing, jobs, strict=True)]
-    for index, result in zip(missing, place.see_through(calls), strict=True):
+    for index, result in zip(missing, place.see_through(calls, say=say), strict=True):
         outcome = as_outcome(result)
         if outcome is None or outcome.status == "interrupted" or _ended_with_us(outcome, place):
             raise Stopped("interrupted")
         if outcome.error_kind == "user":
             raise UserError(f"confirming trial {planned[index].trial}: {outcome.error}")
         found[index] = _run_of(planned[index], outcome)
+    failed = [(found[index], planned[index]) for index in missing if found[index].status == "failed"]
+    for run, plan in failed:
+        if History(plan.directory).took_along:
+            raise _given_up(run, plan, place)
+    for run, _ in failed:
+        place.observer.say(
+            f"Confirming trial {run.trial}, seed {run.seed}: {run.error}; "
+            "recorded as failed, the runs that completed decide"
+        )
     return [found[index] for index in range(len(planned))]
+
+
+def _given_up(run: ConfirmRun, plan: _Planned, place: FinishPlace) -> GivenUp:
+    name = place.study.name
+    return GivenUp(
+        f"confirming trial {run.trial} on seed {run.seed}: {run.error}",
+        directory=plan.directory,
+        study=place.study,
+        instead=f"cp-search retrain {name} --trial NUMBER retrains that trial without confirming",
+    )
 
 
 def _ended_with_us(outcome: Outcome, place: FinishPlace) -> bool:

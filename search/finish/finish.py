@@ -19,8 +19,8 @@ from search.finish.ensemble_record import EnsembleRecord
 from search.finish.evaluate import compare, evaluate
 from search.finish.export import export
 from search.finish.final import Final
-from search.finish.finished import FINAL
-from search.finish.place import FinishPlace, PartFailed, Stopped
+from search.finish.finished import FINAL, GIVEN_UP, note_given_up
+from search.finish.place import FinishPlace, GivenUp, PartFailed, Stopped
 from search.finish.record import key_of, read_record, write_record
 from search.finish.retrain import Recipe, begin, best_length, recipe, train
 from search.finish.stored import CONFIRM, read_stored
@@ -79,11 +79,22 @@ def _told(
     if best_trial(handle) is None:
         return None
     try:
-        return in_turn(handle, place, work)
+        return in_turn(handle, place, lambda mine: _noted(mine, work))
     except Stopped:
         return _ended("interrupted", place, trial, None)
     except PartFailed as error:
         return _ended("failed", place, trial, str(error))
+
+
+def _noted(place: FinishPlace, work: Callable[[FinishPlace], Found]) -> Found:
+    """What `work` gives; that it gave a part up is there to be read until a model is made."""
+    try:
+        found = work(place)
+    except GivenUp as error:
+        note_given_up(place.study, error.died, directory=error.directory)
+        raise
+    (place.study / FINAL / GIVEN_UP).unlink(missing_ok=True)
+    return found
 
 
 def _elsewhere(handle: StudyHandle, place: FinishPlace) -> Whereabouts | None:

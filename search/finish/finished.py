@@ -1,12 +1,17 @@
-"""The finished model of a study in short, read back without torch."""
+"""The finished model of a study in short, or why there is none; read back without torch."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.history import History
+
 #: below the study's directory: what `search.finish.stored` describes
 FINAL = "final"
+#: below `final/`: which part died too often to be begun again
+GIVEN_UP = "given-up.json"
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,21 @@ def read_finished(study_directory: Path) -> Finished | None:
         baseline_f1_macro=final.baseline_f1_macro,
         verdict=verdict(final),
     )
+
+
+def note_given_up(study_directory: Path, died: str, *, directory: Path) -> None:
+    """Leave word that the part at work in `directory`, below the study's, is not begun again by itself."""
+    from trainer import write_json
+
+    home = study_directory / FINAL
+    home.mkdir(parents=True, exist_ok=True)
+    write_json(home / GIVEN_UP, {"died": died, "directory": str(directory.relative_to(study_directory))})
+
+
+def read_given_up(study_directory: Path) -> str | None:
+    """Which part died too often, of what and how often; None: none, or it went on since."""
+    try:
+        found = json.loads((study_directory / FINAL / GIVEN_UP).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return str(found["died"]) if History(study_directory / found["directory"]).deaths() else None

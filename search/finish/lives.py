@@ -10,7 +10,7 @@ from typing import Any
 
 from search.engine.base import Call
 from search.engine.local import await_orphan, read_result
-from search.history import DIED, INTERRUPTED, History
+from search.history import DIED, INTERRUPTED, NOTE_S, History
 from trainer import Outcome
 
 
@@ -25,6 +25,7 @@ class Life:
     retries: int
     once_more: bool = False
     _began: float | None = None
+    _noted_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._history = History(Path(self.call.job.directory))
@@ -39,19 +40,18 @@ class Life:
         """Has it died too often to be begun?"""
         return self.deaths > self.retries and not self.once_more
 
-    def settle(self) -> None:
-        """Count the death of an attempt that took its worker along; nobody was left to do so."""
+    def settle(self) -> bool:
+        """Count the death of an attempt that took its worker along, as nobody was left to; was there one?"""
         directory = self._history.directory
         if not directory.is_dir():
-            return
+            return False
         await_orphan(directory)
         left = read_result(directory)
-        if self._history.settle(None if left is None else _status(left)) and self.deaths:
-            self._say_going_on()
+        return self._history.settle(None if left is None else _status(left)) and self.deaths > 0
 
     def to_begin(self) -> Call:
-        """The job, with a note of when it is begun."""
-        return replace(self.call, started=self._begin)
+        """The job, with a note of when it is begun, and now and then of how long it has lived."""
+        return replace(self.call, started=self._begin, alive=self._note)
 
     def end(self, result: dict[str, Any] | None) -> dict[str, Any] | None:
         """Note what it came to; that, or that it died too often."""
@@ -62,7 +62,7 @@ class Life:
         how = _status(result) if not lost else INTERRUPTED if self.call.observer.interrupted() else DIED
         self._end(how, cause=str(result.get("error")) if lost else None)
         if how == DIED:
-            self._say_going_on()
+            self.say_going_on()
         return self.given_up() if how == DIED and self.is_over else result
 
     def leave(self) -> None:
@@ -76,19 +76,27 @@ class Life:
         told = f"{self._history.cause}, {self.deaths} times in a row without a newer checkpoint"
         return asdict(Outcome("failed", str(self._history.directory), error=told, error_kind="lost"))
 
+    def say_going_on(self) -> None:
+        """Say that it died, and that it is begun again if it is."""
+        if self.deaths <= self.retries:
+            words = self._history.going_on(self._history.cause, deaths=self.deaths, retries=self.retries)
+            self.call.observer.say(words)
+
     def _begin(self, pid: int | None) -> None:
         self._history.begin(pid=pid)
-        self._began, self.once_more = time.monotonic(), False
+        self._began, self._noted_s, self.once_more = time.monotonic(), 0.0, False
+
+    def _note(self) -> None:
+        assert self._began is not None
+        seconds = time.monotonic() - self._began
+        if seconds - self._noted_s >= NOTE_S:
+            self._noted_s = seconds
+            self._history.lives(seconds=seconds)
 
     def _end(self, how: str, *, cause: str | None = None) -> None:
         assert self._began is not None
         self._history.end(how, seconds=time.monotonic() - self._began, cause=cause)
         self._began = None
-
-    def _say_going_on(self) -> None:
-        if self.deaths <= self.retries:
-            words = self._history.going_on(self._history.cause, deaths=self.deaths, retries=self.retries)
-            self.call.observer.say(words)
 
 
 def is_lost(result: dict[str, Any] | None) -> bool:

@@ -29,6 +29,8 @@ Kept = TypeVar("Kept")
 FINISH_LOCK = ".finish.lock"
 #: within a job's directory: what the job there is of
 _ASKED = "asked.json"
+#: what else may help a part that died too often
+_LESS_MEMORY = "a smaller training.batch_size in finish.set needs less memory"
 
 
 class Stopped(CpSearchError):
@@ -39,13 +41,26 @@ class PartFailed(CpSearchError):
     """A part of the finish ended without its record; the message says which and why."""
 
 
+class GivenUp(PartFailed):
+    """A part died too often to be begun again; died: which, of what, how often. directory: where it works."""
+
+    def __init__(self, died: str, *, directory: Path, study: Path, instead: str = _LESS_MEMORY) -> None:
+        super().__init__(
+            f"{died}. It is not begun again by itself: cp-search retrain {study.name} tries it once more; "
+            f"{instead}"
+        )
+        self.died = died
+        self.directory = directory
+
+
 @dataclass(frozen=True)
 class FinishPlace:
     """`studies/NAME`, the engine, who watches, the card.
 
     at_once, threads: how many trainings may run side by side, and the CPU threads of each when they do (None:
     torch decides). make_job: what a child runs to train a configuration in a directory on a seat.
-    retries: how often a job whose process died is taken up again. once_more: one that died more often, too.
+    retries: how often a job whose process died is begun again. once_more: a job that died more often than
+    that is begun one more time, since somebody asked for it by name.
     """
 
     study: Path
@@ -58,17 +73,22 @@ class FinishPlace:
     retries: int = 3
     once_more: bool = False
 
-    def see_through(self, calls: Sequence[Call]) -> list[dict[str, Any] | None]:
+    def see_through(self, calls: Sequence[Call], *, say: str) -> list[dict[str, Any] | None]:
         """Run jobs as `run_calls` does; one whose process died goes on from what it left.
+
+        say: what is said before the first is begun, if any is.
 
         One that died more often than `retries`, in this command or with earlier ones, is not begun any more.
         Once one has died they are run one by one: what one does to the machine is not laid to another.
         """
         lives = [Life(call, retries=self.retries, once_more=self.once_more) for call in calls]
-        for life in lives:
-            life.settle()
+        died = [life for life in lives if life.settle()]
         results = [life.given_up() if life.is_over else None for life in lives]
         left = [index for index, result in enumerate(results) if result is None]
+        if left:
+            self.observer.say(say)
+        for life in died:
+            life.say_going_on()
         while left and not self.observer.interrupted():
             for index, result in zip(left, self._run([lives[index] for index in left]), strict=True):
                 results[index] = lives[index].end(result)
@@ -139,12 +159,11 @@ def made(part: Part, kind: type[Kept], job: Callable[[str], Job], *, place: Fini
     result = _left_by(part)
     if result is None:
         place.require_going_on()
-        place.observer.say(part.making)
         part.directory.mkdir(parents=True, exist_ok=True)
         if read_record(part.directory / _ASKED, _Asked, key=part.key) is None:
             (part.directory / ATTEMPTS).unlink(missing_ok=True)  # of a job for something else
         write_record(part.directory / _ASKED, _Asked(part.path.stem), key=part.key)
-        (result,) = place.see_through([Call(job(str(part.directory)), place.observer)])
+        (result,) = place.see_through([Call(job(str(part.directory)), place.observer)], say=part.making)
     if result is None or (is_lost(result) and place.observer.interrupted()):
         raise Stopped("interrupted")
     if "error_kind" in result:  # an Outcome: the job did not come to its end
@@ -168,14 +187,6 @@ def _failure(part: Part, result: dict[str, Any], *, study: Path) -> CpSearchErro
     if result["error_kind"] == "user":
         return UserError(error)
     if is_lost(result):
-        return PartFailed(given_up(f"{part.path.stem}: {error}", study))
+        return GivenUp(f"{part.path.stem}: {error}", directory=part.directory, study=study)
     where = f"; its trace is in {part.directory / 'error.txt'}" if result["error_kind"] == "crash" else ""
     return PartFailed(f"{part.path.stem}: {error}{where}; the same command does only what is missing")
-
-
-def given_up(error: str, study: Path) -> str:
-    """What is said of a job that died too often."""
-    return (
-        f"{error}. It is not begun again by itself: cp-search retrain {study.name} tries it once more; a "
-        "smaller training.batch_size in finish.set needs less memory"
-    )

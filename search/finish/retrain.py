@@ -18,7 +18,7 @@ from search.engine.local import await_orphan, read_result
 from search.finish.confirm import trial_values
 from search.finish.confirmation import Confirmation
 from search.finish.finished import FINAL
-from search.finish.place import FinishPlace, PartFailed, Stopped, given_up
+from search.finish.place import FinishPlace, GivenUp, PartFailed, Stopped
 from search.finish.watch import Named
 from search.verdict import as_outcome
 from trainer import Config, Outcome, UserError, dump_config, join_rows, show_size, write_json
@@ -108,20 +108,20 @@ def begin(recipe: Recipe, place: FinishPlace) -> Path:
 def train(runs: Sequence[tuple[str, Config]], *, say: str, place: FinishPlace) -> list[Outcome]:
     """Train each (directory below `final/`, configuration) that is not trained yet; their outcomes in order.
 
-    say: what is said before, if anything is to be trained.
+    say: what is said before, if any training is begun.
 
     Raises:
         Stopped: the user asked to end. UserError: a run met what the user can mend. PartFailed: one crashed.
+        GivenUp: one died too often.
     """
     homes = [place.study / FINAL / name for name, _ in runs]
     found = {index: done for index, home in enumerate(homes) if (done := _trained(home)) is not None}
     missing = [index for index in range(len(runs)) if index not in found]
     if missing:
         place.require_going_on()
-        place.observer.say(say)
     jobs = place.train_jobs([(runs[index][1], homes[index]) for index in missing])
     calls = [_call(runs[index][0], job, place) for index, job in zip(missing, jobs, strict=True)]
-    for index, result in zip(missing, place.see_through(calls), strict=True):
+    for index, result in zip(missing, place.see_through(calls, say=say), strict=True):
         found[index] = _sound(as_outcome(result), homes[index], place=place)
     return [found[index] for index in range(len(runs))]
 
@@ -139,9 +139,10 @@ def _sound(outcome: Outcome | None, home: Path, *, place: FinishPlace) -> Outcom
     if outcome.error_kind == "user":
         raise UserError(str(outcome.error))
     if outcome.status != "completed":
-        why = str(outcome.error)
-        told = given_up(why, place.study) if outcome.error_kind == "lost" else why
-        raise PartFailed(f"the retraining in {home} ended as {outcome.status}: {told}")
+        told = f"the retraining in {home} ended as {outcome.status}: {outcome.error}"
+        if outcome.error_kind == "lost":
+            raise GivenUp(told, directory=home, study=place.study)
+        raise PartFailed(told)
     place.observer.say(_peak_line(outcome))
     return outcome
 

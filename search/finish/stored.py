@@ -12,6 +12,7 @@
     studies/NAME/final/export.json                 `ExportRecord`
     studies/NAME/final/model/                      the exported model
     studies/NAME/final/final.json                  `Final`: the parts above in one, written last
+    studies/NAME/final/given-up.json               which part died too often to be begun again
 
 Each JSON is {"made_from": digest, "record": the dataclass}. A part appears as soon as it is done, so a
 reader sees the ones there are while a finish still runs.

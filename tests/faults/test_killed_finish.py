@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from search.engine.job import Job
+from search.engine.local import Child, LocalEngine
+from search.finish.evaluate import EvaluateJob
 from search.finish.final import Final
 from search.finish.finish import finish, finish_once
 from search.finish.place import FinishPlace
+from search.history import History
+from search.status import look_at
 from tests.faults.moments import KILLED, Ended, Moment, begin, run, wait_for
 from tests.search.cli.test_bad_input import SPACE
 from tests.search.fakes import SPACE as SCRIPTED
@@ -58,7 +65,7 @@ DEATHS: dict[str, tuple[Moment, str]] = {
 }
 #: said when a part begins, and never again once it is done -> how often it was killed in between
 PARTS = {
-    "Confirming the best": 2,
+    "Confirming the best": 1,  # the second death left nothing to confirm
     "Retraining trial": 1,
     "Fitting the decision rule": 0,
     "Evaluating once": 1,
@@ -116,17 +123,68 @@ def names(home: Path) -> set[str]:
     return {name for name in found if "tensorboard/" not in name and not name.endswith("/run.log")}
 
 
-def live(home: Path, command: str) -> None:
-    """A finish as `run` or `retrain` makes it, whose retraining takes everything along at its end."""
-    bench, heard = Bench(home), Heard()
-    text = SCRIPTED.replace("trials: 4", "trials: 1") + "finish: {confirm: off}\n"
+@dataclass(frozen=True)
+class Deadly:
+    """A part of the finish that takes everything along, each time it is begun.
+
+    directory: where it works. died: what is said of it. begins: the line before it. kills: after how many
+    deaths it is given up, one retry allowed. confirm: for the space.
+    """
+
+    directory: str
+    died: str
+    begins: str
+    kills: int = 3  # once with a checkpoint that is new, then twice in vain
+    confirm: str = "off"
+
+    def job(self, home: str) -> Scripted:
+        """Of a training in `home`; one that ends leaves weights behind."""
+        deadly = home.endswith(self.directory)
+        return Scripted(home, after=end_everything if deadly else partial(leave_weights, home))
+
+
+PARTS_THAT_KILL = {
+    "confirm": Deadly(
+        "confirm/trial-0000-seed-1043",
+        "confirming trial 0 on seed 1043: ",
+        "Confirming the best on fresh seeds",
+        confirm="{top_k: 1, seeds: 2}",
+    ),
+    "retraining": Deadly(
+        "final/experiment", "the retraining in {home} ended as failed: ", "Retraining trial 0"
+    ),
+    "evaluation": Deadly(
+        "final/parts/evaluation", "evaluation: ", "Evaluating once on the test rows", kills=2
+    ),
+}
+
+
+def leave_weights(home: str) -> None:
+    (Path(home) / "final_model.pt").touch()
+
+
+class Evaluating(LocalEngine):
+    """Where the evaluation takes everything along; a model that a script made has no weights to load."""
+
+    def start(self, job: Job) -> Child:
+        """Start it, or what it does here."""
+        if isinstance(job, EvaluateJob):
+            return super().start(Scripted(job.directory, values=(), after=end_everything))
+        return super().start(job)
+
+
+def live(home: Path, command: str, part: str) -> None:
+    """A finish as `run` or `retrain` makes it, of which that part takes everything along."""
+    bench, heard, deadly = Bench(home), Heard(), PARTS_THAT_KILL[part]
+    text = SCRIPTED.replace("trials: 4", "trials: 1").replace("set:", "set:\n  data.test_path: test.jsonl")
+    text += f"finish: {{confirm: {deadly.confirm}, decide: off}}\n"
     if not bench.directory.exists():
         bench.search(Scripted, text=text)
     place = FinishPlace(
         bench.directory,
-        bench.engine,
+        Evaluating(preload=("tests.search.fakes",)),
         heard,
-        make_job=lambda _config, directory, _seat: Scripted(directory, after=end_everything),
+        make_job=lambda _config, directory, _seat: deadly.job(directory),
         retries=1,
     )
     final = {"run": finish_once, "retrain": finish}[command](bench.open(text), place)
@@ -150,16 +208,21 @@ import sys
 from pathlib import Path
 from tests.faults.test_killed_finish import live
 if __name__ == "__main__":
-    live(Path.cwd(), sys.argv[1])
+    live(Path.cwd(), *sys.argv[1:])
 """
 
 
-def test_a_part_that_takes_everything_along_each_time_is_not_begun_again_by_itself(tmp_path: Path) -> None:
-    def ended(command: str) -> Ended:
-        return wait_for(begin([sys.executable, "-c", LIVE, command], home=tmp_path))
+@pytest.mark.parametrize("part", PARTS_THAT_KILL)
+def test_a_part_that_takes_everything_along_each_time_is_not_begun_again_by_itself(
+    part: str, tmp_path: Path
+) -> None:
+    deadly = PARTS_THAT_KILL[part]
 
-    # Once with a checkpoint that is new, then twice in vain.
-    assert [ended("run").code for _ in range(3)] == [KILLED] * 3
+    def ended(command: str) -> Ended:
+        return wait_for(begin([sys.executable, "-c", LIVE, command, part], home=tmp_path))
+
+    assert [ended("run").code for _ in range(deadly.kills)] == [KILLED] * deadly.kills
+    home = tmp_path / "fake" / deadly.directory
     for again, deaths in ((None, 2), ("retrain", 3)):
         if again is not None:
             assert ended(again).code == KILLED, "it is begun once more"
@@ -167,12 +230,13 @@ def test_a_part_that_takes_everything_along_each_time_is_not_begun_again_by_itse
         assert refused.code == 0, refused.err
         found = json.loads(refused.out)
         assert found["status"] == "failed"
+        died = f"{deadly.died.format(home=home)}its process and its worker died together"
+        died += f", {deaths} times in a row without a newer checkpoint"
         assert found["error"].startswith(
-            f"the retraining in {tmp_path / 'fake/final/experiment'} ended as failed"
+            f"{died}. It is not begun again by itself: cp-search retrain fake tries"
         )
-        assert (
-            f"died together, {deaths} times in a row without a newer checkpoint. It is not" in found["error"]
-        )
-        assert "cp-search retrain fake tries it once more" in found["error"]
-        log = (tmp_path / "fake/final/experiment/attempts.jsonl").read_text()
-        assert log.count('"began"') == deaths + 1
+        assert History(home).attempts == deadly.kills + deaths - 2
+        said = [line for line in found["lines"] if line.startswith(deadly.begins)]
+        assert len(said) == (part == "confirm" and deaths == 2), "another seed is trained, once"
+        assert not (tmp_path / "fake/confirm/confirmation.json").exists(), "no power cut chooses the model"
+        assert look_at("fake", tmp_path, None).given_up == died

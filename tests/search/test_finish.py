@@ -8,19 +8,25 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from search.engine.base import Call, run_calls
 from search.engine.job import Job
 from search.engine.local import Child, LocalEngine
+from search.finish import lives
 from search.finish.final import Final
 from search.finish.finish import finish
+from search.finish.finished import note_given_up
+from search.finish.lives import Life
 from search.finish.place import FINISH_LOCK, FinishPlace, Part, PartFailed, made
 from search.finish.stored import read_stored
 from search.finish.words import closing_lines, verdict
 from search.history import History
+from search.lines import read_lines
 from search.space import load_space
 from search.study import StudyHandle, open_study
 from tests.search.fakes import SPACE as SCRIPTED
@@ -115,6 +121,7 @@ class Remembering(LocalEngine):
 def test_a_finish_leaves_a_model_its_scores_and_the_baselines(tmp_path: Path, sample: Path) -> None:
     handle = study(tmp_path, sample)
     watcher, engine = Watcher(), Remembering()
+    note_given_up(tmp_path / "small", "confirming", directory=tmp_path / "small" / "confirm")
     card = CardSpec("roomy", 2**33, virtual=True)
     final = done(tmp_path, handle, observer=watcher, engine=engine, card=card)
     on_card = {"TrainJob", "RuleJob", "EvaluateJob", "ExportJob", "ReloadJob"}
@@ -131,6 +138,7 @@ def test_a_finish_leaves_a_model_its_scores_and_the_baselines(tmp_path: Path, sa
     assert final.notes == ["not confirmed over seeds: the search's best value is partly luck"]
     stored = read_stored(tmp_path / "small")
     assert stored.final == final
+    assert not (tmp_path / "small" / "final" / "given-up.json").exists(), "a model was made"
     assert stored.evaluation == final.evaluation
     facts = json.loads((Path(str(final.model_dir)) / "cp_search.json").read_text(encoding="utf-8"))
     assert facts["data"].keys() == {"train", "val", "test"}
@@ -245,6 +253,8 @@ def test_a_confirming_run_that_always_dies_is_recorded_as_lost_after_its_retries
     assert stored is not None
     (run,) = stored.candidates[0].runs
     assert (run.status, run.value) == ("failed", None)
+    told = "Confirming trial 0, seed 1043: killed by signal 9 (out of host memory?), 2 times in a row"
+    assert sum(line.startswith(told) and "recorded as failed" in line for line in watcher.lines) == 1
     assert sum("; it goes on from its checkpoint (retry 1 of 1)" in line for line in watcher.lines) == 1
 
 
@@ -338,3 +348,27 @@ def test_a_part_that_died_too_often_is_begun_once_more_by_name_and_anew_for_some
     assert begun(part, replace(place, once_more=True)) == 3
     assert begun(part, place) == 3
     assert begun(replace(part, key="b"), place, dies=False) == 1
+
+
+def test_of_a_part_that_takes_its_worker_along_it_is_known_how_long_it_lived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 140.0, 145.0])
+    monkeypatch.setattr(lives, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    life = Life(Call(Answering(str(tmp_path), dies=True), Watcher()), retries=1)
+    call = life.to_begin()
+    call.started(1)
+    call.alive()
+    call.alive()  # too soon for another note
+    # Here both die: the next command has to count it.
+    assert Life(life.call, retries=1).settle()
+    seconds = [line["seconds"] for line in read_lines(tmp_path / "attempts.jsonl") if "seconds" in line]
+    assert seconds == [40.0, 40.0]
+    assert History(tmp_path).took_along
+
+
+def test_a_job_is_known_to_live_while_it_runs(tmp_path: Path) -> None:
+    looks: list[None] = []
+    call = Call(Answering(str(tmp_path), dies=False), Watcher(), alive=lambda: looks.append(None))
+    run_calls(Bench(tmp_path).engine, [call], at_once=1)
+    assert looks

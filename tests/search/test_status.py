@@ -10,7 +10,9 @@ import pytest
 from optuna.trial import TrialState
 
 from search.catalog import locate_study
+from search.finish.finished import note_given_up
 from search.finish.record import write_record
+from search.history import DIED, History
 from search.status import StudyStatus, look_at
 from search.storage import sqlite_url
 from tests.search.finals import final
@@ -140,6 +142,24 @@ def test_a_finished_model_that_was_deleted_is_not_named_as_if_it_were_there(fini
     assert found.final is not None
     assert found.final.model_dir is None
     assert "deleted since; cp-search retrain makes it again" in "\n".join(found.lines())
+
+
+def test_a_part_that_was_given_up_is_named_until_it_goes_on(finished: Path) -> None:
+    part = finished / "one" / "confirm" / "trial-0000-seed-1043"
+    part.mkdir(parents=True)
+    died = "confirming trial 0 on seed 1043: its process and its worker died together"
+    note_given_up(finished / "one", died, directory=part)
+    history = History(part)
+    history.begin(pid=1)
+    history.end(DIED, seconds=1.0)
+    found = status("one", finished)
+    assert found.given_up == died
+    text = " ".join(" ".join(found.lines()).split())
+    assert f"given up: {died}; cp-search retrain one tries it once more" in text
+    assert "one/final/model" in text, "the model of before is still there"
+    history.begin(pid=2)
+    history.end("completed", seconds=1.0)
+    assert status("one", finished).given_up is None
 
 
 def test_a_study_named_by_its_file_is_looked_at_beside_that_file(finished: Path, tmp_path: Path) -> None:

@@ -90,6 +90,21 @@ def test_english_is_left_alone() -> None:
             "a trial needs 2 MiB, 1 MiB more than are free",
             "等候其他工作者的試驗所佔用的主機記憶體：一個試驗需要 2 MiB，還缺 1 MiB",
         ),
+        (
+            "given up: confirming trial 0 on seed 1043: its process and its worker died together, 4 times "
+            "in a row without a newer checkpoint; cp-search retrain fake tries it once more",
+            "已放棄：重複確認試驗 0，隨機種子 1043：它的行程與工作者一起中止，連續 4 次，且沒有更新的檢查點；"
+            "cp-search retrain fake 會再試一次",
+        ),
+        (
+            "the retraining in studies/fake/final/experiment ended as failed: its process and its worker "
+            "died together, 4 times in a row without a newer checkpoint. It is not begun again by itself: "
+            "cp-search retrain fake tries it once more; a smaller training.batch_size in finish.set needs "
+            "less memory",
+            "studies/fake/final/experiment 中的重新訓練以 failed 結束：它的行程與工作者一起中止，連續 4 次，"
+            "且沒有更新的檢查點。不會自動重新開始：cp-search retrain fake 會再試一次；"
+            "在 finish.set 設定較小的 training.batch_size 可減少記憶體需求",
+        ),
     ],
 )
 def test_lines_made_of_several_messages_are_said_whole(line: str, said: str) -> None:
