@@ -10,7 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from search.catalog import Catalog
 from search.change import changes
@@ -116,6 +116,22 @@ def test_a_fork_takes_over_what_fits_and_says_what_does_not(bench: Bench, catalo
     said = "\n".join(bench.listener.lines)
     assert "2 measured trials are taken over" in said
     assert "1 did not fit: training.learning_rate lies outside 1e-05 to 0.0001" in said
+
+
+def test_what_is_taken_over_is_added_in_one_batch(
+    bench: Bench, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried(bench, 2e-5, 5e-5)
+    add, batches = optuna.Study.add_trials, list[int]()
+
+    def note(study: optuna.Study, trials: list[FrozenTrial]) -> None:
+        batches.append(len(trials))
+        add(study, trials)
+
+    monkeypatch.setattr(optuna.Study, "add_trials", note)
+    handle = begin(bench, warm_start(replace(bench.space(), name="other"), "fake", catalog))
+    assert batches == [2]
+    assert [trial.state for trial in handle.trials()] == [TrialState.COMPLETE] * 2
 
 
 @pytest.mark.slow
