@@ -200,7 +200,7 @@ def heeding(storage: BaseStorage, stop: Stop) -> Iterator[None]:
         if not (stop.asked and is_passing(error)):
             raise
         raise Interrupted(
-            "Interrupted while the storage is away. Type the same command once it is back: what it was not "
+            "Interrupted while the storage does not answer. Type the same command once it does: what it was not "
             "told is on the disk, and is told then."
         ) from error
     finally:

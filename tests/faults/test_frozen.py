@@ -136,7 +136,7 @@ def test_the_first_signal_is_heeded_while_the_server_is_frozen(
     ended = wait_for(process)
     assert ended.code == INTERRUPTED
     assert time.monotonic() - asked < Answers.limit_s / 2
-    assert ended.err.strip().splitlines()[-1].startswith("Interrupted while the storage is away.")
+    assert ended.err.strip().splitlines()[-1].startswith("Interrupted while the storage does not answer.")
     assert (home / "studies/good/trial-0000/checkpoints/last").is_dir()
 
     server.thaw()

@@ -89,7 +89,7 @@ def test_the_first_ctrl_c_is_heeded_while_the_server_is_gone(
         press_ctrl_c(process)
         ended = wait_for(process)
     assert ended.code == INTERRUPTED
-    assert ended.err.strip().splitlines()[-1].startswith("Interrupted while the storage is away.")
+    assert ended.err.strip().splitlines()[-1].startswith("Interrupted while the storage does not answer.")
 
     with served(file, port):
         await_server(port)
