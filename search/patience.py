@@ -200,8 +200,8 @@ def heeding(storage: BaseStorage, stop: Stop) -> Iterator[None]:
         if not (stop.asked and is_passing(error)):
             raise
         raise Interrupted(
-            "Interrupted while the storage does not answer. Type the same command once it does: what it was not "
-            "told is on the disk, and is told then."
+            "Interrupted while the storage does not answer. Type the same command once it does: what it was "
+            "not told is on the disk, and is told then."
         ) from error
     finally:
         patient.stop = before

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optuna.storages import BaseStorage
@@ -18,6 +20,7 @@ from sqlalchemy.engine import make_url
 from search.answers import LIMIT_VARIABLE, Answers, Unanswered, limit_s
 from search.interruption import Interrupted, Stop
 from search.patience import PatientStorage, _patient, heeding
+from search.served import _GLANCE_S, _Stub
 from search.storage import open_storage, sqlite_url
 from tests.search.gate import Gate, gate_to
 from tests.search.postgres import Postgres
@@ -157,6 +160,43 @@ def test_a_connection_that_leads_nowhere_is_left_for_a_new_one(site: Site) -> No
     )
 
 
+def test_a_question_that_takes_longer_than_a_glance_is_answered_all_the_same(served: Site) -> None:
+    heard: list[str] = []
+    storage = served.open(heard)
+    study = study_in(storage)
+    served.gate.freeze()
+    threading.Timer(2 * _GLANCE_S, served.gate.thaw).start()
+    assert storage.get_study_name_from_id(study) == "one"
+    assert heard == []
+
+
+class Method:
+    """A call of a server that answers at once; `made`: how it was made, and its `timeout`."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, float | None]] = []
+
+    def __call__(self, _request: object, *, timeout: float) -> str:
+        self.made.append(("in one go", timeout))
+        return "answer"
+
+    def future(self, _request: object) -> Future[str]:
+        self.made.append(("looking in between", None))
+        reply = Future[str]()
+        reply.set_result("answer")
+        return reply
+
+
+def test_a_question_is_asked_in_one_go_and_what_may_not_be_told_twice_is_not() -> None:
+    question, word, answers = Method(), Method(), Answers()
+    stub = _Stub(lambda: SimpleNamespace(GetTrial=question, CreateNewTrial=word), answers)
+    assert stub.GetTrial(None) == stub.CreateNewTrial(None) == "answer"
+    answers.limit_s = 0.1
+    assert stub.GetTrial(None) == "answer"
+    assert question.made == [("in one go", _GLANCE_S), ("in one go", 0.1)]
+    assert word.made == [("looking in between", None)]
+
+
 def test_whoever_asks_to_stop_is_heeded_before_the_storage_counts_as_away(site: Site) -> None:
     heard: list[str] = []
     storage, stop = site.open(heard), Stop()
@@ -164,7 +204,7 @@ def test_whoever_asks_to_stop_is_heeded_before_the_storage_counts_as_away(site: 
     site.gate.freeze()
     threading.Timer(0.3, stop.ask).start()
     began = time.monotonic()
-    with pytest.raises(Interrupted, match="while the storage is away"), heeding(storage, stop):
+    with pytest.raises(Interrupted, match="while the storage does not answer"), heeding(storage, stop):
         storage.get_all_trials(study)
     assert time.monotonic() - began < Answers.limit_s / 2
     assert heard == []
