@@ -160,12 +160,15 @@ def test_a_connection_that_leads_nowhere_is_left_for_a_new_one(site: Site) -> No
     )
 
 
-def test_a_question_that_takes_longer_than_a_glance_is_answered_all_the_same(served: Site) -> None:
+def test_a_question_that_takes_longer_than_a_glance_is_answered_all_the_same(
+    served: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.served._GLANCE_S", 0.1)
     heard: list[str] = []
     storage = served.open(heard)
     study = study_in(storage)
     served.gate.freeze()
-    threading.Timer(2 * _GLANCE_S, served.gate.thaw).start()
+    threading.Timer(0.3, served.gate.thaw).start()
     assert storage.get_study_name_from_id(study) == "one"
     assert heard == []
 
