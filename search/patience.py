@@ -22,12 +22,14 @@ from typing import Any
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from search.answers import Answers, Unanswered
 from search.interruption import Interrupted, Stop
 from search.relay import Call, RelayStorage, Transactional
 
+#: SQLAlchemy's code of the error that a transaction ends with whose connection an earlier statement lost
+_LOST_BEFORE = "8s2b"
 #: the number of no study
 _NO_STUDY = 0
 #: what no waiting mends, in the words of PostgreSQL and MySQL
@@ -221,6 +223,8 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, rpc_errors()):
         return _code(error) == "UNAVAILABLE"
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, PendingRollbackError):
+        return cause.code == _LOST_BEFORE
     if not isinstance(cause, DBAPIError) or type(cause.orig).__module__.startswith("sqlite3"):
         return False
     lost = cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from search.finish.evaluate import EvaluateJob
 from search.finish.final import Final
 from search.finish.finish import finish, finish_once
 from search.finish.place import FinishPlace
-from search.history import History
+from search.history import ATTEMPTS, History
+from search.lines import read_lines
 from search.status import look_at
 from tests.faults.moments import KILLED, Ended, Moment, begin, run, wait_for
 from tests.search.cli.test_bad_input import SPACE
@@ -140,7 +142,7 @@ class Deadly:
     def job(self, home: str) -> Scripted:
         """Of a training in `home`; one that ends leaves weights behind."""
         deadly = home.endswith(self.directory)
-        return Scripted(home, after=end_everything if deadly else partial(leave_weights, home))
+        return Scripted(home, after=partial(end_once_begun if deadly else leave_weights, home))
 
 
 PARTS_THAT_KILL = {
@@ -159,6 +161,13 @@ PARTS_THAT_KILL = {
 }
 
 
+def end_once_begun(home: str) -> None:
+    """Not before the worker has noted that it began, as what takes a machine down does not."""
+    while "began" not in (read_lines(Path(home) / ATTEMPTS) or [{}])[-1]:
+        time.sleep(0.01)
+    end_everything()
+
+
 def leave_weights(home: str) -> None:
     (Path(home) / "final_model.pt").touch()
 
@@ -169,7 +178,9 @@ class Evaluating(LocalEngine):
     def start(self, job: Job) -> Child:
         """Start it, or what it does here."""
         if isinstance(job, EvaluateJob):
-            return super().start(Scripted(job.directory, values=(), after=end_everything))
+            return super().start(
+                Scripted(job.directory, values=(), after=partial(end_once_begun, job.directory))
+            )
         return super().start(job)
 
 
@@ -205,6 +216,7 @@ class Heard(Silent):
 
 LIVE = """
 import sys
+import time
 from pathlib import Path
 from tests.faults.test_killed_finish import live
 if __name__ == "__main__":

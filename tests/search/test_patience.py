@@ -12,11 +12,11 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from search.gathering import GatheringStorage, together
 from search.interruption import Interrupted, Stop
-from search.patience import Patience, PatientStorage, heeding
+from search.patience import Patience, PatientStorage, heeding, is_passing
 from search.relay import Call
 
 
@@ -214,3 +214,13 @@ def test_once_the_context_is_left_the_storage_is_waited_for_again(flaky: Flaky, 
     flaky.errors = [lost()]
     storage.set_trial_user_attr(trial, "seconds", 1.0)
     assert storage.get_trial(trial).user_attrs == {"seconds": 1.0}
+
+
+@pytest.mark.parametrize(("code", "passes"), [("8s2b", True), ("7s2a", False)])
+def test_a_transaction_whose_connection_was_lost_before_passes_and_no_other(code: str, passes: bool) -> None:
+    # As it comes where Optuna passes over the statement that lost the connection, and tries the next one.
+    error = StorageInternalError("An exception is raised during the commit.")
+    error.__cause__ = PendingRollbackError(
+        "Can't reconnect until invalid transaction is rolled back.", code=code
+    )
+    assert is_passing(error) is passes
