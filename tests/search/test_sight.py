@@ -172,6 +172,7 @@ def test_a_study_is_found_in_a_file_of_another_name(home: Path) -> None:
     assert look_at("two", home, None).name == "two"
 
 
+@pytest.mark.slow
 def test_a_locked_file_is_waited_for_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.storage._LOOK_TIMEOUT_S", 2)
     made(home, "one")
