@@ -130,9 +130,12 @@ def ours(handle: StudyHandle, *, until: int) -> None:
 
 
 def bare(handle: StudyHandle, *, until: int) -> None:
-    """The same by hand: the calls of storage and sampler that the product makes."""
+    """The same by hand: the calls of storage and sampler that the product makes.
+
+    Trials are counted before each, as Optuna's MaxTrialsCallback does: so several workers keep one budget.
+    """
     study = _loaded(handle)
-    for number in range(len(study.get_trials(deepcopy=False)), until):
+    while (number := len(study.get_trials(deepcopy=False))) < until:
         study.sampler = build_sampler(handle.space, number=number)
         trial, value = _asked(study)
         trial.set_constraint("memory_gib", 0.0)
