@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from search.importing import is_half_imported, may_be_replaced
 from search.origin import ORIGIN, read_origin
 from search.renaming import require_whole
-from search.sight import SeenTrial, Sight, seen_in_file, sqlite_files
+from search.sight import SeenTrial, Sight, names_in_file, sqlite_files
 from search.storage import (
     NoStudy,
     masked,
@@ -176,7 +176,7 @@ def locate_study(name_or_path: str, studies_dir: Path) -> str:
         if candidate.is_file():
             return sqlite_url(candidate)
     for path in sqlite_files(studies_dir):
-        if any(seen.name == name_or_path for seen in seen_in_file(path) or []):
+        if name_or_path in names_in_file(path):
             return sqlite_url(path)
     there = study_names(studies_dir)
     if not there:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from optuna.storages import BaseStorage
-from optuna.study import Study
+from typing import TYPE_CHECKING
 
 from search.marks import IMPORTING
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
 
 
 def mark(study: Study, *, importing: bool) -> None:

@@ -23,6 +23,8 @@ _SCHEMA = 12
 _LOOK_TIMEOUT_S = 1
 #: how Optuna stores the numbers that SQL has none for
 _INFINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+#: what a file comes to that does not read as expected
+_UNEXPECTED = (sqlite3.Error, OSError, ValueError, LookupError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,18 @@ def seen_in_file(path: Path) -> list[Sight] | None:
     """The studies of an SQLite file that is there, by name; None: Optuna should look."""
     try:
         with _opened(path) as database:
-            if _rows(database, "SELECT schema_version FROM version_info") != [(_SCHEMA,)]:
-                return None
-            studies = _rows(database, "SELECT study_name, study_id FROM studies ORDER BY study_name")
-            return [_study(database, path, name=name, study=study) for name, study in studies]
-    except (sqlite3.Error, OSError, ValueError, LookupError, TypeError):
+            return [_study(database, path, name=name, study=study) for name, study in _studies(database)]
+    except _UNEXPECTED:
         return None
+
+
+def names_in_file(path: Path) -> list[str]:
+    """The names of the studies of an SQLite file; none where Optuna should look."""
+    try:
+        with _opened(path) as database:
+            return [name for name, _ in _studies(database)]
+    except _UNEXPECTED:
+        return []
 
 
 def sqlite_files(studies_dir: Path) -> list[Path]:
@@ -82,15 +90,21 @@ def _is_sqlite(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """One moment of the file; nothing is written, and no file is made."""
+    """One moment of the file; nothing is written, and no file is made. Raises ValueError: another schema."""
     uri = f"{path.resolve().as_uri()}?mode=rw"  # A reader takes back what a dead writer left half done.
     with closing(sqlite3.connect(uri, uri=True, timeout=_LOOK_TIMEOUT_S, isolation_level=None)) as database:
         database.execute("BEGIN")
+        if _rows(database, "SELECT schema_version FROM version_info") != [(_SCHEMA,)]:
+            raise ValueError("another schema")
         yield database
 
 
 def _rows(database: sqlite3.Connection, query: str, *of: int) -> list[tuple[Any, ...]]:
     return database.execute(query, of).fetchall()
+
+
+def _studies(database: sqlite3.Connection) -> list[tuple[str, int]]:
+    return _rows(database, "SELECT study_name, study_id FROM studies ORDER BY study_name")
 
 
 def _study(database: sqlite3.Connection, path: Path, *, name: str, study: int) -> Sight:

@@ -13,8 +13,9 @@ from typing import Any
 from search.best import best_of
 from search.finish.finished import Finished, read_finished, read_given_up
 from search.finish.whereabouts import Whereabouts, there
+from search.importing import has_mark
 from search.language import translated
-from search.marks import IMPORTING, RENAMING
+from search.marks import RENAMING
 from search.sight import SeenTrial, Sight, seen_in_file, sqlite_files
 from search.values import values_line
 from trainer import CpSearchError, StorageFault, UserError
@@ -94,7 +95,7 @@ def status_of(seen: Sight) -> StudyStatus:
         final=final,
         elsewhere=[] if final else there(seen.attributes, directory=seen.directory),
         given_up=read_given_up(seen.directory),
-        half_imported=bool(seen.attributes.get(IMPORTING)),
+        half_imported=has_mark(seen.attributes),
     )
 
 
@@ -106,7 +107,7 @@ def look_at(name: str, studies_dir: Path, storage_url: str | None) -> StudyStatu
     """
     if storage_url is None and not (studies_dir / RENAMING).exists():
         for seen in seen_in_file(studies_dir / f"{name}.db") or []:
-            if seen.name == name and not seen.attributes.get(IMPORTING):
+            if seen.name == name and not has_mark(seen.attributes):
                 return status_of(seen)
     # Elsewhere, or not to be shown: Optuna finds it, or the catalog says why not.
     from search.catalog import Catalog

@@ -114,8 +114,7 @@ def models(study: Study, *, directory: Path, of: str | None = None) -> list[Wher
 
     directory: of the study on this machine.
     """
-    found = _models(study, of=of)
-    return _there(found, directory)
+    return _there(_models(study, of=of), directory)
 
 
 def there(attributes: Mapping[str, Any], *, directory: Path) -> list[Whereabouts]:
