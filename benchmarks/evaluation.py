@@ -90,7 +90,14 @@ def parts(config: Config) -> tuple[Evaluator, Split]:
     weights = [[1.0] * len(task.classes) for task in rows.tasks]
     loss = MultiTaskLoss(rows.tasks, weights=weights, label_smoothing=0.0)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    step = TrainStep(model, loss, build_optimizer(model, config), scaler, precision_for(config, "cpu"), 1.0)
+    step = TrainStep(
+        model,
+        loss,
+        build_optimizer(model, config),
+        scaler,
+        precision_for(config, "cpu", packs=model.packs),
+        1.0,
+    )
     tokens = min(config.micro_batch_size * MAX_LENGTH, Packed.unlimited_tokens)
     with open_card(None, present=None) as card:
         recovery = Recovery(card, say=print)

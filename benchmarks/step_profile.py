@@ -39,7 +39,7 @@ WARM_UP = 3
 KINDS = {
     "matrix products": ("addmm", "mm"),
     "attention's products": ("bmm", "baddbmm"),
-    "drawing dropout masks": ("bernoulli_",),
+    "drawing dropout masks": ("random_", "ge"),
     "AdamW": ("_fused_adamw_",),
     "copies": ("copy_", "cat", "index_select"),
     "GELU": ("gelu", "gelu_backward"),
@@ -72,7 +72,8 @@ class Stepper:
         torch.manual_seed(config.experiment.seed)
         evaluator, split = parts(config)
         evaluator.step.model.train()
-        cutting = Packed(split, max_length=MAX_LENGTH)
+        multiple = evaluator.step.precision.token_multiple
+        cutting = Packed(split, max_length=MAX_LENGTH, multiple=multiple)
         return cls(evaluator.step, cutting, split.tokens.lengths(MAX_LENGTH), split.labels_NT)
 
     def take(self, rows: NDArray[np.int64]) -> None:

@@ -104,6 +104,18 @@ def cp_search_here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Command
     return call
 
 
+@pytest.fixture
+def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the CPU have these flags (of /proc/cpuinfo), as far as this process asks."""
+
+    def has(flags: str) -> None:
+        cpuinfo = tmp_path / "cpuinfo"
+        cpuinfo.write_text(f"processor : 0\nflags : {flags}\nbugs : amx_bf16\n", encoding="utf-8")
+        monkeypatch.setattr("trainer.processor.CPUINFO", cpuinfo)
+
+    return has
+
+
 @pytest.fixture(scope="module")
 def warm_children() -> None:
     """Children of this process find torch imported, also after tests that have no use for it there.

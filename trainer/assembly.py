@@ -20,6 +20,7 @@ from trainer.model.classifier import Classifier
 from trainer.model.layers import freeze
 from trainer.optimizer import build_optimizer, prime
 from trainer.parts import Parts
+from trainer.processor import multiplies_bf16
 from trainer.schedule import build_schedule, total_steps
 from trainer.step import TrainStep, precision_for
 from trainer.strategy.inheritance import inherit
@@ -100,10 +101,20 @@ class Assembly:
         except torch.OutOfMemoryError as error:
             recovery = Recovery(self.card, say=self.journal.say)
             raise recovery.exhausted("the model with its gradients and optimizer", error) from error
-        precision = precision_for(config, device.type)
+        precision = precision_for(config, device.type, packs=model.packs)
+        if self._pads_on_a_fast_cpu(model):
+            self.journal.say(
+                f"arithmetic is float32: texts of {model.net.config.model_type} are padded on a CPU, "
+                "in too many shapes for bfloat16"
+            )
         scaler = torch.amp.GradScaler(device.type, enabled=precision.dtype == torch.float16)
         limit = config.optimization.max_grad_norm
         return TrainStep(model, self._loss().to(device), optimizer, scaler, precision, limit)
+
+    def _pads_on_a_fast_cpu(self, model: Classifier) -> bool:
+        """Whether bfloat16 was to be had here, had the model taken packs."""
+        asked = self.experiment.config.precision != "fp32"
+        return asked and self.card.limit_bytes is None and not model.packs and multiplies_bf16()
 
     def _loss(self) -> MultiTaskLoss:
         training, rows = self.experiment.config.training, self.ready.rows

@@ -65,13 +65,14 @@ class Padded:
 
 
 class Packed:
-    """Texts end to end, for a model that takes packs."""
+    """Texts end to end, for a model that takes packs, which are filled up to a `multiple` of tokens."""
 
     unlimited_tokens = PACKED_TOKENS
 
-    def __init__(self, split: Split, *, max_length: int) -> None:
+    def __init__(self, split: Split, *, max_length: int, multiple: int = 1) -> None:
         self._split = split
         self._max_length = max_length
+        self._multiple = multiple
 
     def cuts(self, lengths_B: NDArray[np.int64], tokens: int) -> list[Indices]:
         """Positions of each micro-batch, longest first."""
@@ -80,7 +81,13 @@ class Packed:
     def batch(self, rows: Indices) -> PackedBatch:
         """Tensors of `rows`, end to end."""
         labels_NT = self._split.labels_NT
-        return pack_rows(self._split.tokens, rows, labels_NT=labels_NT, max_length=self._max_length)
+        return pack_rows(
+            self._split.tokens,
+            rows,
+            labels_NT=labels_NT,
+            max_length=self._max_length,
+            multiple=self._multiple,
+        )
 
     def largest(self, lengths_B: NDArray[np.int64], tokens: int) -> Cut:
         """The largest of `cuts`."""

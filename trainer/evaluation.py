@@ -88,19 +88,19 @@ def infer(model: Classifier, split: Split, *, max_length: int, precision: Precis
 
     def compute(rows: Indices) -> None:
         with precision.autocast():
-            part_BC = _logits(model, split, rows, max_length=max_length, device=device)
+            part_BC = logits_of(rows)
         logits_NC[torch.from_numpy(rows)] = part_BC.float().cpu()
+
+    def logits_of(rows: Indices) -> Tensor:
+        tokens, labels_NT = split.tokens, split.labels_NT
+        if model.packs:
+            multiple = precision.token_multiple
+            return model.packed(
+                pack_rows(tokens, rows, labels_NT=labels_NT, max_length=max_length, multiple=multiple)
+            )
+        batch = collate(tokens, rows, labels_NT=labels_NT, max_length=max_length)
+        logits_BC: Tensor = model(batch.ids_BL.to(device), batch.mask_BL.to(device))
+        return logits_BC
 
     over(lengths_N, compute)
     return logits_NC
-
-
-def _logits(
-    model: Classifier, split: Split, rows: Indices, *, max_length: int, device: torch.device
-) -> Tensor:
-    """Of `rows`, longest first: packed where the model takes packs, else padded."""
-    if model.packs:
-        return model.packed(pack_rows(split.tokens, rows, labels_NT=split.labels_NT, max_length=max_length))
-    batch = collate(split.tokens, rows, labels_NT=split.labels_NT, max_length=max_length)
-    logits_BC: Tensor = model(batch.ids_BL.to(device), batch.mask_BL.to(device))
-    return logits_BC

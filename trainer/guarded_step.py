@@ -28,7 +28,12 @@ class GuardedStep:
         self._parts = parts
         self._recovery = recovery
         full = parts.config.model.max_sequence_length
-        self._cutting: Cutting = (Packed if parts.step.model.packs else Padded)(parts.train, max_length=full)
+        multiple = parts.step.precision.token_multiple
+        self._cutting: Cutting = (
+            Packed(parts.train, max_length=full, multiple=multiple)
+            if parts.step.model.packs
+            else Padded(parts.train, max_length=full)
+        )
         tokens = parts.config.micro_batch_size * full
         if parts.card.limit_bytes is None:
             tokens = min(tokens, self._cutting.unlimited_tokens)

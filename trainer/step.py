@@ -19,15 +19,20 @@ from trainer.data.packs import PackedBatch
 from trainer.loss import MultiTaskLoss
 from trainer.model.classifier import Classifier
 from trainer.optimizer import parameters_of
+from trainer.processor import multiplies_bf16
 
 if TYPE_CHECKING:
     from trainer.config.schema import Config
     from trainer.data.batches import Batch
 
+#: oneDNN compiles a kernel for every shape of a bfloat16 product, and keeps 1,024 of them: few shapes are met
+#: again. Flat between 64 and 256 for a 4-layer encoder (docs/decisions/0051)
+BF16_TOKENS = 128
+
 
 @dataclass(frozen=True)
 class Precision:
-    """Arithmetic of forward and backward: float32, or autocast to `dtype` on a GPU."""
+    """Arithmetic of forward and backward: float32, or autocast to `dtype`."""
 
     device_type: str
     dtype: torch.dtype | None = None
@@ -43,13 +48,24 @@ class Precision:
         """fp32, fp16 or bf16."""
         return {None: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[self.dtype]
 
+    @property
+    def token_multiple(self) -> int:
+        """What a pack's tokens are filled up to a multiple of: 1 in float32, which does not care."""
+        return BF16_TOKENS if self.dtype == torch.bfloat16 else 1
 
-def precision_for(config: Config, device_type: str) -> Precision:
-    """What `config` asks for on a GPU; float32 elsewhere (half precision is slow on CPUs)."""
-    if device_type != "cuda":
-        return Precision(device_type)
+
+def precision_for(config: Config, device_type: str, *, packs: bool) -> Precision:
+    """What `config` asks for on a GPU. On a CPU any mixed precision is bfloat16, else it is float32.
+
+    bfloat16 is for packs (`packs`: the model takes them) on a CPU with matrix units for it. Padded texts
+    have too many shapes, and without the units it is slower than float32.
+    """
     dtypes = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-    return Precision(device_type, dtypes[config.precision])
+    asked = dtypes[config.precision]
+    if device_type == "cuda":
+        return Precision(device_type, asked)
+    mixed = asked is not None and packs and multiplies_bf16()
+    return Precision(device_type, torch.bfloat16 if mixed else None)
 
 
 @dataclass

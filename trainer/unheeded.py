@@ -8,10 +8,12 @@ from typing import Any
 
 from trainer.config.schema import Config, DataConfig
 from trainer.model.source import exportable
+from trainer.processor import multiplies_bf16
 
 #: cpu: no card limits the run; virtual: the CPU plays one; cuda: a real one
 HOST = frozenset({"cpu"})
-NO_GPU = HOST | {"virtual"}
+VIRTUAL = frozenset({"virtual"})
+NO_GPU = HOST | VIRTUAL
 EVERYWHERE = NO_GPU | {"cuda"}
 
 
@@ -30,9 +32,10 @@ def _true(value: Any) -> bool:
 
 def rules() -> dict[str, Rule]:
     """Key path -> when it has no effect. pin_memory is not among them: nothing a CPU does not do is lost."""
+    float32 = VIRTUAL if multiplies_bf16() else NO_GPU
     return {
-        "training.fp16": Rule(NO_GPU, _true, "arithmetic on the CPU is float32"),
-        "training.bf16": Rule(NO_GPU, _true, "arithmetic on the CPU is float32"),
+        "training.fp16": Rule(float32, _true, "arithmetic on the CPU is float32"),
+        "training.bf16": Rule(float32, _true, "arithmetic on the CPU is float32"),
         "training.auto_batch_size": Rule(HOST, _true, "no card limits the micro-batch here"),
         "optimization.cpu_offload": Rule(HOST, _true, "all of it is in CPU memory here"),
         "data.num_workers": Rule(
@@ -60,11 +63,16 @@ def unexportable_settings(config: Config) -> list[str]:
 
 
 def unheeded_settings(config: Config, *, device: str) -> list[str]:
-    """One line for every setting that this run will not honour; `device` is cpu, virtual or cuda."""
+    """One line for every setting that this run will not honour as written.
+
+    device: cpu, virtual or cuda.
+    """
     lines = []
     for path, rule in rules().items():
         section, _, key = path.partition(".")
         value = getattr(getattr(config, section), key)
         if device in rule.devices and rule.asks(value):
             lines.append(f"{path} is not used: {rule.why}")
+    if device in HOST and config.training.fp16 and multiplies_bf16():
+        lines.append("training.fp16: on this CPU, which has AMX, that is bfloat16; false keeps float32")
     return lines

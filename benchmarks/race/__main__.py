@@ -34,6 +34,8 @@ CONTENDERS = {
     "hyperparam_search": "trainer_search",
     "optuna script": "plain_optuna",
     "ray asha": "ray_asha",
+    "hyperparam_search bf16": "trainer_search:search_bf16",
+    "optuna script bf16": "plain_optuna:search_bf16",
 }
 
 #: a contender stops by itself when its time is up, and may end the trial it is in
@@ -44,18 +46,20 @@ def race(arguments: argparse.Namespace) -> None:
     """All contenders at all seeds; what a seed's contender left already is not run again."""
     # Not where contenders start: it imports scikit-learn.
     from benchmarks.cold_search import prepare
+    from search.rates import rates_for
 
     prepare(arguments, arguments.out / "data")
+    known = rates_for(str(arguments.model.resolve())).good
     for seed in _seeds(arguments):
         shift = seed % len(arguments.contenders)
         for name in [*arguments.contenders[shift:], *arguments.contenders[:shift]]:
             directory = _directory(arguments, name, seed)
             if not (directory / "done").exists():
-                _start(arguments, name, seed=seed)
+                _start(arguments, name, seed=seed, known_rates=known)
                 (directory / "done").touch()
 
 
-def _start(arguments: argparse.Namespace, name: str, *, seed: int) -> None:
+def _start(arguments: argparse.Namespace, name: str, *, seed: int, known_rates: tuple[float, ...]) -> None:
     directory = _directory(arguments, name, seed)
     directory.mkdir(parents=True)
     rules = Rules(
@@ -71,6 +75,7 @@ def _start(arguments: argparse.Namespace, name: str, *, seed: int) -> None:
         length=arguments.length,
         started=time.time(),
         card=arguments.card,
+        known_rates=known_rates,
     )
     print(f"seed {seed}: {name}", flush=True)
     with (directory / "output.txt").open("w", encoding="utf-8") as output:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import optuna
 import yaml
 
 from benchmarks.race.log import Ended, Log
 from benchmarks.race.rules import EFFECTIVE_BATCH, EVALUATION, LEARNING_RATE, WARMUP, WEIGHT_DECAY, Rules
-from search.rates import rates_for
 
 _RULES = "CP_SEARCH_RACE"
 #: how `Loop` says a run ended -> the log's word
@@ -26,7 +25,7 @@ _ENDS: dict[str, Ended] = {"completed": "finished", "stopped": "pruned"}
 
 def search(rules: Rules, log: Log) -> None:
     """Run the command; its trials write the log themselves, through a callback."""
-    _run(rules, log, enqueue=_known_good(rules.model))
+    _run(rules, log, enqueue=_known_good(rules.known_rates))
 
 
 def search_blind(rules: Rules, log: Log) -> None:
@@ -73,7 +72,7 @@ def _space(rules: Rules) -> dict[str, Any]:
     return {**space, "card": rules.card} if rules.card else space
 
 
-def _known_good(model: str) -> list[dict[str, Any]]:
+def _known_good(rates: Sequence[float]) -> list[dict[str, Any]]:
     """As in the file that `init` writes."""
     return [
         {
@@ -82,7 +81,7 @@ def _known_good(model: str) -> list[dict[str, Any]]:
             "training.weight_decay": 0.01,
             "training.warmup_ratio": 0.1,
         }
-        for rate in rates_for(model).good
+        for rate in rates
     ]
 
 
@@ -92,6 +91,8 @@ def _floats(ends: tuple[float, float], *, log: bool = False) -> dict[str, Any]:
 
 def _log_memory_faults(storage: str, log: Log) -> None:
     """Trials that no memory sufficed for: they end without a word to the callback."""
+    import optuna  # not while the clock runs: the command has processes of its own
+
     for trial in optuna.load_study(study_name="race", storage=storage).trials:
         if trial.user_attrs.get("cause") == "oom":
             log.ended(trial.number, "oom")

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import optuna
 import torch
 
 from benchmarks.race.log import Log
-from benchmarks.race.peer import Watch, suggest, trainer
+from benchmarks.race.peer import BF16, Watch, suggest, trainer
 from benchmarks.race.rules import Rules
 
 
 def search(rules: Rules, log: Log) -> None:
     """Search; evaluations are reported by their number, so that all trials compare."""
+    _search(rules, log, more={})
+
+
+def search_bf16(rules: Rules, log: Log) -> None:
+    """The same, told to train in bfloat16."""
+    _search(rules, log, more=BF16)
+
+
+def _search(rules: Rules, log: Log, *, more: Mapping[str, Any]) -> None:
     torch.set_num_threads(max(1, rules.cores // rules.parallel))
 
     def objective(trial: optuna.Trial) -> float:
@@ -24,7 +36,7 @@ def search(rules: Rules, log: Log) -> None:
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        params = suggest(trial)
+        params = {**suggest(trial), **more}
         trainer(rules, log, number=trial.number, params=params, callbacks=[Watch(seen)]).train()
         return scores[-1]
 

@@ -27,7 +27,8 @@ class Rules:
 
     model, data: directories (train.jsonl and val.jsonl in the second). out: for what it writes. seconds:
     when it is to stop. started: the clock (time.time()) when its process was started. card: size of a
-    virtual card to train under, or None for the CPU as it is.
+    virtual card to train under, or None for the CPU as it is. known_rates: learning rates that `cp-search
+    init` writes down for this encoder, long before the clock starts.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Rules:
     length: int
     started: float
     card: str | None = None
+    known_rates: tuple[float, ...] = ()
 
     def dump(self) -> str:
         """As JSON, for a command line."""
@@ -50,7 +52,8 @@ class Rules:
     @classmethod
     def load(cls, text: str) -> Rules:
         """What `dump` wrote."""
-        return cls(**json.loads(text))
+        written = json.loads(text)
+        return cls(**{**written, "known_rates": tuple(written["known_rates"])})
 
     @property
     def log(self) -> Path:

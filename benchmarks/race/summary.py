@@ -21,12 +21,12 @@ def show(results: Results, *, targets: Sequence[float], seconds: float) -> None:
         _print_times(results, target)
     # A search that had no more trials to run stopped early; after that, time is not equal.
     until = min(seconds, *(course.last_s for courses in results.values() for course in courses))
-    print(f"\n{'best macro-F1':18} {f'after {until:.0f} s':24} at the end")
+    print(f"\n{'best macro-F1':24} {f'after {until:.0f} s':24} at the end")
     for name, courses in results.items():
-        print(f"{name:18} {_cell(courses, until):24} {_cell(courses, seconds)}")
-    print(f"\n{'trials':18} all starts together")
+        print(f"{name:24} {_cell(courses, until):24} {_cell(courses, seconds)}")
+    print(f"\n{'trials':24} all starts together")
     for name, courses in results.items():
-        print(f"{name:18} {_ends(courses)}")
+        print(f"{name:24} {_ends(courses)}")
 
 
 def _print_times(results: Results, target: float) -> None:
@@ -40,7 +40,7 @@ def _print_times(results: Results, target: float) -> None:
             spread = f"{Spread.of(known):.0f}"
         ratios = [theirs / ours for ours, theirs in zip(own, times, strict=True) if ours and theirs]
         sooner = f"{first} {Spread.of(ratios):.2f} times as soon" if ratios and name != first else ""
-        print(f"{name:18} {spread:24} {sooner}")
+        print(f"{name:24} {spread:24} {sooner}")
 
 
 def _cell(courses: Sequence[Course], until_s: float) -> str:

@@ -40,5 +40,7 @@ def main() -> None:
 
 
 def _refused(error: ValueError) -> int:
-    sys.stderr.write(f"{error}\n")
+    from search.language import translated
+
+    sys.stderr.write(f"{translated(str(error))}\n")
     return 2

@@ -52,6 +52,21 @@ def print_json(value: Any) -> None:
     echo(json.dumps(value, ensure_ascii=escaped, indent=2, allow_nan=False))
 
 
+def agreed(question: str) -> bool:
+    """Ask until it is answered with yes or no; nothing is no.
+
+    Raises:
+        typer.Abort: Ctrl-C, or the end of the input.
+    """
+    while True:
+        answer = typer.prompt(f"{translated(question)} [y/N]", default="", show_default=False, err=True)
+        if answer.strip().lower() in ("y", "yes"):
+            return True
+        if answer.strip().lower() in ("", "n", "no"):
+            return False
+        say("Please answer y or n.", err=True)
+
+
 class Shown(Protocol):
     """What a command found, in its two forms."""
 

@@ -30,6 +30,9 @@ WORDS = (
     *("Usage: ", "Arguments:", "Options:", "Commands:", "Example:"),
     *("[OPTIONS]", "COMMAND [ARGS]..."),
 )
+#: kinds of values, as typer names them between angle brackets
+KINDS = ("<str>", "<int>", "<float>", "<path>", "<int range>", "<float range>")
+_KIND = re.compile("|".join(KINDS))
 _WORD = re.compile("|".join(map(re.escape, WORDS)))
 #: what typer adds to the help of an option: [env var: X; default: studies; required]
 _ADDED = re.compile(r"(?P<help>(?:.*  )?)\[(?P<added>.*)\]", re.DOTALL)
@@ -40,7 +43,8 @@ class _Formatter(HelpFormatter):
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Options, each with its help."""
-        super().write_dl([(name, _with_added(text)) for name, text in rows], col_max, col_spacing)
+        spoken = [(_KIND.sub(_of_kind, name), _with_added(text)) for name, text in rows]
+        super().write_dl(spoken, col_max, col_spacing)
 
 
 class _Context(typer.Context):
@@ -90,6 +94,10 @@ def _explained(parameters: list[Any]) -> list[Any]:
     for one in parameters:
         one.help = explained(one.help or "") or None
     return parameters
+
+
+def _of_kind(found: re.Match[str]) -> str:
+    return translated(found[0])
 
 
 def _with_added(text: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import Abort
 
 from search.cli.flags import Command
-from search.cli.output import print_json, say
+from search.cli.output import agreed, print_json, say
 from search.cli.settings import StorageFlag
-from search.language import translated
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def study_delete(flags: StudyDeleteFlags) -> None:
     if not flags.yes:
         if not sys.stdin.isatty():
             raise UserError("nobody here to ask; add --yes to delete it")
-        typer.confirm(translated("Delete it for good?"), abort=True, err=True)
+        if not agreed("Delete it for good?"):
+            raise Abort
     delete(entry)
     _deleted(flags, goes)
 

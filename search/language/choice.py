@@ -60,4 +60,4 @@ def _known(name: str) -> str:
     for language in LANGUAGES:
         if language.lower() == wanted:
             return language
-    raise ValueError(f"--lang {name or 'without a value'}: there are {', '.join(LANGUAGES)}")
+    raise ValueError(f"--lang {name or '?'}: there are {', '.join(LANGUAGES)}")

@@ -64,8 +64,8 @@ CASES: dict[str, Case] = {
     "training.num_epochs": Case(1, "metrics"),
     "training.learning_rate": Case(2e-3, "weights"),
     "training.weight_decay": Case(0.5, "weights"),
-    "training.fp16": Case(True, "log", says="training.fp16 is not used"),
-    "training.bf16": Case(True, "log", says="training.bf16 is not used"),
+    "training.fp16": Case(True, "weights", says="training.fp16: on this CPU"),
+    "training.bf16": Case(True, "weights"),
     "training.gradient_accumulation_steps": Case(2, "weights"),
     "training.batch_size": Case(4, "weights"),
     "training.effective_batch_size": Case(20, "weights"),
@@ -261,6 +261,8 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str
 
 def furnished(directory: Path, patch: pytest.MonkeyPatch) -> Path:
     patch.chdir(directory)
+    Path("cpuinfo").write_text("flags : amx_bf16", encoding="utf-8")
+    patch.setattr("trainer.processor.CPUINFO", Path("cpuinfo"))
     write_rows(Path("train.jsonl"), 40)
     write_rows(Path("val.jsonl"), 12, shift=1000)
     write_rows(Path("other.jsonl"), 30, shift=500)

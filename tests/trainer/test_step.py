@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,12 +95,22 @@ def test_precision_names_its_arithmetic() -> None:
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.bfloat16
 
 
-def test_precision_is_what_was_asked_for_on_a_gpu_and_float32_elsewhere() -> None:
+def test_precision_is_what_was_asked_for_on_a_gpu_and_bfloat16_where_a_cpu_has_units_for_it(
+    processor: Callable[[str], None],
+) -> None:
     asked = [TrainingConfig(), TrainingConfig(fp16=False), TrainingConfig(bf16=True)]
     configs = [Config(training=training) for training in asked]
-    on_gpu = [precision_for(config, "cuda").name for config in configs]
+    on_gpu = [precision_for(config, "cuda", packs=False).name for config in configs]
     assert on_gpu == ["fp16", "fp32", "bf16"] == [config.precision for config in configs]
-    assert {precision_for(config, "cpu").name for config in configs} == {"fp32"}
+    assert [precision_for(config, "cuda", packs=True).name for config in configs] == on_gpu
+
+    def on_cpu(flags: str, *, packs: bool) -> list[str]:
+        processor(flags)
+        return [precision_for(config, "cpu", packs=packs).name for config in configs]
+
+    assert on_cpu("amx_bf16", packs=True) == ["bf16", "fp32", "bf16"]
+    assert on_cpu("amx_bf16", packs=False) == ["fp32"] * 3
+    assert on_cpu("avx512_bf16", packs=True) == ["fp32"] * 3
 
 
 def test_a_step_the_fp16_scaler_leaves_out_is_counted_and_changes_no_weight(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,12 @@ def test_every_rule_is_about_a_key_there_is() -> None:
     ],
 )
 def test_a_setting_without_effect_is_named(
-    settings: dict[str, dict[str, object]], device: str, named: list[str]
+    settings: dict[str, dict[str, object]],
+    device: str,
+    named: list[str],
+    processor: Callable[[str], None],
 ) -> None:
+    processor("avx512_bf16")
     lines = unheeded_settings(Config.model_validate(settings), device=device)
     assert [line.split()[0] for line in lines] == named
 
@@ -100,7 +105,26 @@ def test_a_run_says_first_that_its_model_cannot_be_exported(tmp_path: Path, pool
     assert len(lines) == told
 
 
-def test_a_run_says_what_it_does_not_heed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("training", "device", "said"),
+    [
+        ({"fp16": True}, "cpu", ["training.fp16: on this CPU, which has AMX, that is bfloat16"]),
+        ({"fp16": False}, "cpu", []),
+        ({"bf16": True}, "cpu", []),
+        ({"bf16": True}, "virtual", ["training.bf16 is not used: arithmetic on the CPU is float32"]),
+        ({"fp16": True}, "cuda", []),
+    ],
+)
+def test_mixed_precision_on_a_cpu_with_matrix_units_is_told_as_what_it_is(
+    training: dict[str, object], device: str, said: list[str], processor: Callable[[str], None]
+) -> None:
+    processor("sse amx_bf16 amx_tile")
+    lines = unheeded_settings(Config.model_validate({"training": training}), device=device)
+    assert [line.split(";")[0] for line in lines] == said
+
+
+def test_a_run_says_what_it_does_not_heed(tmp_path: Path, processor: Callable[[str], None]) -> None:
+    processor("sse")
     watcher = Watcher()
     config = make_config(
         tmp_path, training__fp16=True, optimization__cpu_offload=True, training__num_epochs=1

@@ -92,7 +92,7 @@ class TrainingConfig(Section):
     num_epochs: int = Field(10, ge=1, description="passes over the training rows")
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate of the encoder")
     weight_decay: float = Field(0.01, ge=0, description="decoupled; not on biases and LayerNorm")
-    fp16: bool = Field(True, description="mixed precision where there is a GPU")
+    fp16: bool = Field(True, description="mixed precision: fp16 on a GPU, bfloat16 on a CPU with AMX")
     bf16: bool = Field(False, description="mixed precision in bfloat16, in place of fp16 (Ampere or newer)")
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches per optimizer step")
     batch_size: int = Field(16, ge=1, description="largest micro-batch at max_sequence_length")

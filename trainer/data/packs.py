@@ -7,6 +7,7 @@ takes neighbours of like length together, padded for itself alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,8 @@ class Pack:
 
     places_P: the token that lies in each place (at padding some token of the same text); tokens_T: the place
     of each token; real_P11: 1 at tokens, 0 at padding. firsts_B, lengths_B: each text's first token, and its
-    number of tokens.
+    number of tokens. Where a pack was filled up, the last text is the filler: nothing reads it, and all of
+    its tokens share one place.
     """
 
     groups: tuple[Group, ...]
@@ -51,7 +53,10 @@ class Pack:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """A micro-batch without padding: ids_T and positions_T (within each text) int64, labels as in `Batch`."""
+    """A micro-batch without padding: ids_T and positions_T (within each text) int64, labels as in `Batch`.
+
+    A filler, if the pack has one, has ids and no labels.
+    """
 
     ids_T: torch.Tensor
     positions_T: torch.Tensor
@@ -76,20 +81,27 @@ def packs(lengths_B: NDArray[np.int64], *, token_budget: int) -> list[Indices]:
     return cuts
 
 
-def pack_rows(tokens: Tokens, rows: Indices, *, labels_NT: NDArray[np.int64], max_length: int) -> PackedBatch:
-    """Tensors of these rows, which come longest first, end to end."""
+def pack_rows(
+    tokens: Tokens, rows: Indices, *, labels_NT: NDArray[np.int64], max_length: int, multiple: int = 1
+) -> PackedBatch:
+    """Tensors of these rows, which come longest first, end to end, filled up to a `multiple` of tokens."""
     contents = [tokens.row(int(row), max_length) for row in rows]
     lengths_B = np.array([len(content) for content in contents])
+    filler = -int(lengths_B.sum()) % multiple
     return PackedBatch(
-        ids_T=torch.from_numpy(np.concatenate(contents).astype(np.int64)),
-        positions_T=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths_B])),
+        ids_T=_filled(contents, filler),
+        positions_T=_filled([np.arange(length) for length in lengths_B], filler),
         labels_BT=torch.from_numpy(labels_NT[rows]),
-        pack=lay_out(lengths_B),
+        pack=lay_out(lengths_B, filler=filler),
     )
 
 
-def lay_out(lengths_B: NDArray[np.int64]) -> Pack:
-    """The pack of texts of these lengths, longest first."""
+def _filled(parts: list[NDArray[Any]], filler: int) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([*parts, np.zeros(filler)], dtype=np.int64, casting="unsafe"))
+
+
+def lay_out(lengths_B: NDArray[np.int64], *, filler: int = 0) -> Pack:
+    """The pack of texts of these lengths, longest first, and of so many tokens that fill it up."""
     firsts_B = np.cumsum(lengths_B) - lengths_B
     groups, places, real = [], [], []
     for start, end in attention_groups(lengths_B):
@@ -99,11 +111,18 @@ def lay_out(lengths_B: NDArray[np.int64]) -> Pack:
         places.append((firsts_B[start:end, None] + np.minimum(at_W, own_R1 - 1)).ravel())
         real.append(real_RW.ravel())
         groups.append(Group(end - start, width, _bias(real_RW)))
+    tokens_T = np.flatnonzero(np.concatenate(real))
+    if filler:
+        groups.append(Group(1, 1, None))
+        tokens_T = np.append(tokens_T, np.full(filler, sum(map(len, places))))
+        places.append(lengths_B.sum(keepdims=True))
+        real.append(np.ones(1, dtype=np.bool_))
+        firsts_B, lengths_B = np.append(firsts_B, lengths_B.sum()), np.append(lengths_B, filler)
     real_P = np.concatenate(real)
     return Pack(
         groups=tuple(groups),
         places_P=torch.from_numpy(np.concatenate(places)),
-        tokens_T=torch.from_numpy(np.flatnonzero(real_P)),
+        tokens_T=torch.from_numpy(tokens_T),
         real_P11=torch.from_numpy(real_P.astype(np.float32))[:, None, None],
         firsts_B=torch.from_numpy(firsts_B),
         lengths_B=torch.from_numpy(lengths_B),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trainer.model.last_layer import read_first_tokens
-from trainer.model.packed import can_pack, use_packing
+from trainer.model.packed import can_pack, full_precision, use_packing
 
 if TYPE_CHECKING:
     from trainer.data.packs import PackedBatch
@@ -79,7 +79,8 @@ class Classifier(nn.Module):
             pooled_BD = torch.stack([*last4, outputs.last_hidden_state[0]]).mean(0)
         else:
             pooled_BD = outputs.last_hidden_state[0]  # of first tokens: the last layer gives no others
-        return self._head(pooled_BD.unsqueeze(1))
+        with full_precision():
+            return self._head(pooled_BD[: len(batch.labels_BT), None].float())
 
     def _positions(self, positions_T: Tensor) -> Tensor:
         """Position ids as the family counts them: RoBERTa's start behind its padding id."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from trainer.model.packed import by_group
+from trainer.model.packed import by_group, full_precision
 
 if TYPE_CHECKING:
     from trainer.data.packs import Pack
@@ -37,9 +36,10 @@ class FirstTokens(nn.Module):
         if pack is None:
             whole_BLD: Tensor = super().forward(hidden_1TD, *args, **rest)
             return whole_BLD
-        hidden_TD = hidden_1TD.squeeze(0)
+        hidden_TD = hidden_1TD.squeeze(0).float()
         first_BD = hidden_TD.index_select(0, pack.firsts_B)
-        attended_BD = _attended(self.attention.self, first_BD, hidden_TD, pack)
+        with full_precision():  # as attention is; little is left to compute
+            attended_BD = _attended(self.attention.self, first_BD, hidden_TD, pack)
         first_1BD: Tensor = self.feed_forward_chunk(self.attention.output(attended_BD, first_BD)[None])
         return first_1BD
 
@@ -59,7 +59,7 @@ def _attended(attention: Any, first_BD: Tensor, hidden_TD: Tensor, pack: Pack) -
         scores_RHW = query_RHD @ texts_RWD.transpose(1, 2) + shift_RH1
         if group.bias_R11W is not None:
             scores_RHW = scores_RHW + group.bias_R11W[:, 0]
-        weights_RHW = F.dropout(scores_RHW.softmax(-1), attention.dropout.p, attention.training)
+        weights_RHW = attention.dropout(scores_RHW.softmax(-1))
         weighed.append(weights_RHW @ texts_RWD)
         sums.append(weights_RHW.sum(-1, keepdim=True))
     value_BHE = torch.einsum("bhd,hed->bhe", torch.cat(weighed), value_HED)

@@ -6,15 +6,17 @@ which is registered with it under a name of ours. Called without a pack it is tr
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from trainer.model.dropout import dropout, use_cheap_dropout
 
 if TYPE_CHECKING:
     from trainer.data.packs import Group, Pack
@@ -36,6 +38,7 @@ def use_packing(net: PreTrainedModel) -> None:
     AttentionInterface.register(PACKED, packed_attention)
     AttentionMaskInterface.register(PACKED, sdpa_mask)
     net.set_attn_implementation(PACKED)
+    use_cheap_dropout(net)
 
 
 def packed_attention(
@@ -44,19 +47,28 @@ def packed_attention(
     """Attention of a pack's texts each to itself; the signature is transformers'.
 
     tensors: query, key and value, [1, heads, T, width of a head], and a mask, which a pack does without.
+    A pack's are taken in float32 whatever the layers compute in: groups have too many shapes for bfloat16.
     """
     if pack is None:
         attended: tuple[Tensor, None] = sdpa_attention_forward(module, *tensors, **rest)
         return attended
-    parts = [
-        _by_group(tensor.squeeze(0).transpose(0, 1), pack) for tensor in tensors[:3] if tensor is not None
-    ]
-    outputs = []
-    for group, query, key, value in zip(pack.groups, *parts, strict=True):
-        weights_RHWW = _weights(query * rest["scaling"], key, group)
-        output_RHWE = F.dropout(weights_RHWW, rest["dropout"]) @ value
-        outputs.append(output_RHWE.transpose(1, 2).flatten(0, 1))
-    return _gathered(torch.cat(outputs), pack)[None], None
+    with full_precision():
+        parts = [
+            _by_group(tensor.squeeze(0).transpose(0, 1).float(), pack)
+            for tensor in tensors[:3]
+            if tensor is not None
+        ]
+        outputs = []
+        for group, query, key, value in zip(pack.groups, *parts, strict=True):
+            weights_RHWW = _weights(query * rest["scaling"], key, group)
+            output_RHWE = dropout(weights_RHWW, rest["dropout"]) @ value
+            outputs.append(output_RHWE.transpose(1, 2).flatten(0, 1))
+        return _gathered(torch.cat(outputs), pack)[None], None
+
+
+def full_precision() -> AbstractContextManager[object]:
+    """Float32 again, within the autocast of a CPU; packs are computed on no other device."""
+    return torch.autocast("cpu", enabled=False)
 
 
 def _by_group(tensor_THE: Tensor, pack: Pack) -> list[Tensor]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from typer import Typer
 from typer.exceptions import Abort
 from typer.testing import CliRunner
 
 from search.cli.app import build_app
+from search.cli.output import agreed, echo
 from search.cli.spoken import WORDS, refused
 from search.language.choice import VARIABLE
 from tests.conftest import CommandLine
@@ -58,6 +60,49 @@ def test_a_wrong_command_line_is_refused_in_the_user_s_language(
     assert refused.returncode == 2
     assert said in refused.stderr
     assert "Error" not in refused.stderr
+
+
+def test_kinds_of_values_are_named_in_the_user_s_language(cp_search_here: CommandLine) -> None:
+    kinds = {"run": ["--n-trials <整數>", "--time <文字>", "--studies-dir <路徑>"], "train": ["<數字>"]}
+    for command, shown in kinds.items():
+        chinese = cp_search_here("--lang", "zh-TW", command, "--help").stdout
+        english = cp_search_here("--lang", "en", command, "--help").stdout
+        assert not re.search(r"<[a-z ]+>", chinese)
+        assert re.search(r"<(int range|float)>", english)
+        assert [kind for kind in shown if kind not in " ".join(chinese.split())] == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "agreed_to", "asked_again"),
+    [("y", True, 0), ("YES", True, 0), ("n", False, 0), ("", False, 0), ("ja\nyes", True, 1)],
+)
+def test_a_question_is_asked_until_it_is_answered(
+    answers: str, agreed_to: bool, asked_again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "zh-TW")
+    app = Typer()
+    app.command()(lambda: echo(str(agreed("Delete it for good?"))))
+    shown = CliRunner().invoke(app, [], input=f"{answers}\n")
+    assert shown.stdout.endswith(f"{agreed_to}\n")
+    assert shown.stderr.count("確定永久刪除？ [y/N]") == asked_again + 1
+    assert shown.stderr.count("請回答 y 或 n。") == asked_again
+
+
+def test_a_question_that_nobody_answers_is_aborted() -> None:
+    app = Typer()
+    app.command()(lambda: echo(str(agreed("Delete it for good?"))))
+    assert CliRunner().invoke(app, [], input="").exit_code == 1
+
+
+def test_an_unknown_language_is_refused_in_that_of_the_locale(
+    cp_search: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cp_search("--lang", "fr", "status").stderr.strip() == "--lang fr: there are en, zh-TW"
+    monkeypatch.setenv("LC_ALL", "zh_TW.UTF-8")
+    monkeypatch.delenv(VARIABLE, raising=False)
+    refused = cp_search("--lang=fr", "status")
+    assert refused.returncode == 2
+    assert refused.stderr.strip() == "--lang fr：可用的語言為 en, zh-TW"
 
 
 def test_in_english_typer_s_own_words_stay(cp_search_here: CommandLine) -> None:

@@ -58,13 +58,14 @@ def outcome(model: Classifier, logits_BC: torch.Tensor, labels_BT: torch.Tensor)
     return [logits_BC.detach(), loss.detach(), *grads]
 
 
-def compare(model: Classifier) -> None:
+def compare(model: Classifier, *, multiple: int = 1) -> None:
     tokens, labels_NT = texts(), np.arange(ROWS)[:, None] % 2
     (order,) = packs(tokens.lengths(32), token_budget=10_000)
     padded = collate(tokens, order, labels_NT=labels_NT, max_length=32)
     expected = outcome(model, model(padded.ids_BL, padded.mask_BL), padded.labels_BT)
     assert model.use_packing()
-    packed = pack_rows(tokens, order, labels_NT=labels_NT, max_length=32)
+    packed = pack_rows(tokens, order, labels_NT=labels_NT, max_length=32, multiple=multiple)
+    assert len(packed.ids_T) % multiple == 0
     assert any(group.bias_R11W is not None for group in packed.pack.groups)
     found = outcome(model, model.packed(packed), packed.labels_BT)
     assert len(found) == len(expected)
@@ -79,6 +80,30 @@ def compare(model: Classifier) -> None:
 @pytest.mark.parametrize("family", sorted(PACKED_FAMILIES))
 def test_packing_changes_neither_logits_nor_gradients(tmp_path: Path, family: str, pooling: Pooling) -> None:
     compare(classifier(tmp_path / "m", family, pooling))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_filling_a_pack_up_changes_neither_logits_nor_gradients(
+    tmp_path: Path, family: str, pooling: Pooling
+) -> None:
+    compare(classifier(tmp_path / "m", family, pooling), multiple=256)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_bfloat16_gives_nearly_the_same_and_float32_logits(tmp_path: Path, pooling: Pooling) -> None:
+    model = classifier(tmp_path / "m", "bert", pooling)
+    model.use_packing()
+    exact = outcome(model, model.packed(one_pack()), one_pack().labels_BT)
+    with Precision("cpu", torch.bfloat16).autocast():
+        logits_BC = model.packed(one_pack())
+    assert logits_BC.dtype == torch.float32
+    near = outcome(model, logits_BC, one_pack().labels_BT)
+    # All gradients as one: of some that are zero by rights, rounding is all there is.
+    for ours, theirs in [(near[:1], exact[:1]), (near[1:], exact[1:])]:
+        one, other = (torch.cat([part.flatten() for part in parts]) for parts in (ours, theirs))
+        assert (one - other).norm() < 0.05 * other.norm()
+    assert not torch.equal(near[0], exact[0])
 
 
 @pytest.mark.parametrize("setting", [True, "selective"])
