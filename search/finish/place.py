@@ -187,6 +187,6 @@ def _failure(part: Part, result: dict[str, Any], *, study: Path) -> CpSearchErro
     if result["error_kind"] == "user":
         return UserError(error)
     if is_lost(result):
-        return GivenUp(f"{part.path.stem}: {error}", directory=part.directory, study=study)
+        return GivenUp(f"the part {part.path.stem}: {error}", directory=part.directory, study=study)
     where = f"; its trace is in {part.directory / 'error.txt'}" if result["error_kind"] == "crash" else ""
     return PartFailed(f"{part.path.stem}: {error}{where}; the same command does only what is missing")

@@ -156,7 +156,7 @@ PARTS_THAT_KILL = {
         "final/experiment", "the retraining in {home} ended as failed: ", "Retraining trial 0"
     ),
     "evaluation": Deadly(
-        "final/parts/evaluation", "evaluation: ", "Evaluating once on the test rows", kills=2
+        "final/parts/evaluation", "the part evaluation: ", "Evaluating once on the test rows", kills=2
     ),
 }
 

@@ -97,6 +97,12 @@ def test_english_is_left_alone() -> None:
             "cp-search retrain fake 會再試一次",
         ),
         (
+            "given up: the part evaluation: its process and its worker died together, 3 times in a row "
+            "without a newer checkpoint; cp-search retrain fake tries it once more",
+            "已放棄：evaluation 這一步：它的行程與工作者一起中止，連續 3 次，且沒有更新的檢查點；"
+            "cp-search retrain fake 會再試一次",
+        ),
+        (
             "the retraining in studies/fake/final/experiment ended as failed: its process and its worker "
             "died together, 4 times in a row without a newer checkpoint. It is not begun again by itself: "
             "cp-search retrain fake tries it once more; a smaller training.batch_size in finish.set needs "
