@@ -97,7 +97,7 @@ def card(driver: Driver, torch: Torch) -> Finding:
         )
     if not driver.gpus:
         remedy = "cp-search fit --card rtx3050 plans for a card that is elsewhere"
-        return Finding("Card", "note", "no NVIDIA GPU: training runs on the CPU, slower, in float32", remedy)
+        return Finding("Card", "note", "no NVIDIA GPU: training runs on the CPU, slower", remedy)
     if torch.cuda is None:
         remedy = f"install a CUDA build of torch {torch.version.partition('+')[0]} (pytorch.org, Get Started)"
         return Finding("Card", "fault", f"{names}, but torch {torch.version} is built for CPUs only", remedy)
