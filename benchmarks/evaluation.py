@@ -5,9 +5,9 @@
 Both go over COLD's dev rows with the same model in evaluation mode, in the same micro-batches. The pass is
 all that a run does: micro-batches cut and made from the token cache, forward under the recovery from OOM,
 logits put in order, loss, scores, confusion matrices. The bare passes have their tensors made beforehand and
-drop what comes out. A turn is bare, whole, whole, bare; a ratio is taken within each turn, of CPU time and of
-the wall clock. What a pass does besides is also timed alone, with a model that answers at once: on a busy
-machine the ratios scatter by more than that.
+drop what comes out. All is in float32. A turn is bare, whole, whole, bare; a ratio is taken within each turn,
+of CPU time and of the wall clock. What a pass does besides is also timed alone, with a model that answers at
+once: on a busy machine the ratios scatter by more than that.
 """
 
 from __future__ import annotations
@@ -53,8 +53,11 @@ class Cost:
         return cls(time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def configuration(home: Path, *, cold: Path, model: str, rows: int | None) -> Config:
-    """COLD's dev rows as validation rows, the first `rows` of them; a few rows to train on."""
+def configuration(home: Path, *, cold: Path, model: str, rows: int | None, mixed: bool) -> Config:
+    """COLD's dev rows as validation rows, the first `rows` of them; a few rows to train on.
+
+    mixed: bfloat16 on a CPU that has units for it.
+    """
     import_cold(cold, out=home, limit_train=64)
     if rows is not None:
         lines = (home / "val.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -63,6 +66,7 @@ def configuration(home: Path, *, cold: Path, model: str, rows: int | None) -> Co
         "model": {"name": model, "max_sequence_length": MAX_LENGTH},
         "data": {"cache_dir": str(home / "cache")}
         | {f"{name}_path": str(home / f"{name}.jsonl") for name in ("train", "val")},
+        "training": {"fp16": mixed},
         "experiment": {"output_dir": str(home)},
     }
     return Config.model_validate(sections)
@@ -162,7 +166,9 @@ def compare(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
-        config = configuration(home, cold=arguments.cold, model=arguments.model, rows=arguments.rows)
+        config = configuration(
+            home, cold=arguments.cold, model=arguments.model, rows=arguments.rows, mixed=False
+        )
         evaluator, split = parts(config)
         batches = batches_of(evaluator, split)
         forward(evaluator, batches[-20:])  # allocations and caches

@@ -186,7 +186,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as directory:
         config = configuration(
-            Path(directory), cold=arguments.cold, model=arguments.model, rows=arguments.rows
+            Path(directory), cold=arguments.cold, model=arguments.model, rows=arguments.rows, mixed=True
         )
         if arguments.compile:
             compare(config, steps=arguments.steps, repeats=arguments.repeats)

@@ -112,6 +112,7 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         cpuinfo = tmp_path / "cpuinfo"
         cpuinfo.write_text(f"processor : 0\nflags : {flags}\nbugs : amx_bf16\n", encoding="utf-8")
         monkeypatch.setattr("trainer.processor.CPUINFO", cpuinfo)
+        monkeypatch.setattr("trainer.processor.lends_tiles", lambda: True)
 
     return has
 

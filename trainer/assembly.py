@@ -103,8 +103,10 @@ class Assembly:
             raise recovery.exhausted("the model with its gradients and optimizer", error) from error
         precision = precision_for(config, device.type, packs=model.packs)
         if self._pads_on_a_fast_cpu(model):
+            efficient = config.optimization.memory_efficient_attention
+            why = "" if efficient else " without optimization.memory_efficient_attention"
             self.journal.say(
-                f"arithmetic is float32: texts of {model.net.config.model_type} are padded on a CPU, "
+                f"arithmetic is float32: texts of {model.net.config.model_type} are padded on a CPU{why}, "
                 "in too many shapes for bfloat16"
             )
         scaler = torch.amp.GradScaler(device.type, enabled=precision.dtype == torch.float16)

@@ -74,5 +74,8 @@ def unheeded_settings(config: Config, *, device: str) -> list[str]:
         if device in rule.devices and rule.asks(value):
             lines.append(f"{path} is not used: {rule.why}")
     if device in HOST and config.training.fp16 and multiplies_bf16():
-        lines.append("training.fp16: on this CPU, which has AMX, that is bfloat16; false keeps float32")
+        lines.append(
+            "training.fp16: on this CPU, which has AMX, it is bfloat16 for encoders that take packs; "
+            "false keeps float32"
+        )
     return lines

@@ -46,7 +46,10 @@ class TrainFlags:
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None
     num_epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None
     gpu: Annotated[int | None, typer.Option(parser=gpu_number, metavar="NUMBER", help=GPU_HELP)] = None
-    fp16: Annotated[bool | None, typer.Option("--fp16/--no-fp16", help="Half precision on a GPU.")] = None
+    fp16: Annotated[
+        bool | None,
+        typer.Option("--fp16/--no-fp16", help="Mixed precision: fp16 on a GPU, bfloat16 on a CPU with AMX."),
+    ] = None
     bf16: Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="bfloat16 in place of fp16.")] = None
     resume_from_checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint directory to go on from.")

@@ -60,4 +60,6 @@ def _known(name: str) -> str:
     for language in LANGUAGES:
         if language.lower() == wanted:
             return language
-    raise ValueError(f"--lang {name or '?'}: there are {', '.join(LANGUAGES)}")
+    if not name:
+        raise ValueError(f"--lang without a value: there are {', '.join(LANGUAGES)}")
+    raise ValueError(f"--lang {name}: there are {', '.join(LANGUAGES)}")

@@ -263,6 +263,7 @@ def furnished(directory: Path, patch: pytest.MonkeyPatch) -> Path:
     patch.chdir(directory)
     Path("cpuinfo").write_text("flags : amx_bf16", encoding="utf-8")
     patch.setattr("trainer.processor.CPUINFO", Path("cpuinfo"))
+    patch.setattr("trainer.processor.lends_tiles", lambda: True)
     write_rows(Path("train.jsonl"), 40)
     write_rows(Path("val.jsonl"), 12, shift=1000)
     write_rows(Path("other.jsonl"), 30, shift=500)

@@ -108,7 +108,11 @@ def test_a_run_says_first_that_its_model_cannot_be_exported(tmp_path: Path, pool
 @pytest.mark.parametrize(
     ("training", "device", "said"),
     [
-        ({"fp16": True}, "cpu", ["training.fp16: on this CPU, which has AMX, that is bfloat16"]),
+        (
+            {"fp16": True},
+            "cpu",
+            ["training.fp16: on this CPU, which has AMX, it is bfloat16 for encoders that take packs"],
+        ),
         ({"fp16": False}, "cpu", []),
         ({"bf16": True}, "cpu", []),
         ({"bf16": True}, "virtual", ["training.bf16 is not used: arithmetic on the CPU is float32"]),

@@ -93,7 +93,10 @@ class TrainingConfig(Section):
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate of the encoder")
     weight_decay: float = Field(0.01, ge=0, description="decoupled; not on biases and LayerNorm")
     fp16: bool = Field(True, description="mixed precision: fp16 on a GPU, bfloat16 on a CPU with AMX")
-    bf16: bool = Field(False, description="mixed precision in bfloat16, in place of fp16 (Ampere or newer)")
+    bf16: bool = Field(
+        False,
+        description="mixed precision in bfloat16, in place of fp16 (Ampere or newer, or a CPU with AMX)",
+    )
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches per optimizer step")
     batch_size: int = Field(16, ge=1, description="largest micro-batch at max_sequence_length")
     effective_batch_size: int | None = Field(

@@ -1,7 +1,7 @@
 """Dropout whose masks are cheap to draw on a CPU.
 
 torch draws a double for every element, one core after the other; here an element takes 16 bits of the same
-generator. A mask so costs less than half, which is a seventh of a training step (docs/decisions/0051).
+generator: about half of the time in float32, a third in bfloat16 (docs/decisions/0051).
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ class FirstTokens(nn.Module):
             return whole_BLD
         hidden_TD = hidden_1TD.squeeze(0).float()
         first_BD = hidden_TD.index_select(0, pack.firsts_B)
-        with full_precision():  # as attention is; little is left to compute
+        with full_precision():  # as attention is: little is left, and packs differ in the number of texts
             attended_BD = _attended(self.attention.self, first_BD, hidden_TD, pack)
-        first_1BD: Tensor = self.feed_forward_chunk(self.attention.output(attended_BD, first_BD)[None])
+            first_1BD: Tensor = self.feed_forward_chunk(self.attention.output(attended_BD, first_BD)[None])
         return first_1BD
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.trainer.data.test_batches import tokens_of
 from tests.trainer.model.families import save_encoder
@@ -176,6 +177,27 @@ def test_attention_dropout_reaches_the_last_layer(tmp_path: Path) -> None:
     first, second = model.packed(batch), model.packed(batch)
     assert not torch.allclose(first, second)
     assert torch.equal(model.eval().packed(batch), model.packed(batch))
+
+
+@pytest.mark.parametrize("precision", [Precision("cpu"), Precision("cpu", torch.bfloat16)])
+@pytest.mark.parametrize("setting", [True, "selective"])
+def test_recomputed_activations_draw_the_same_dropout_again(
+    tmp_path: Path, setting: Checkpointing, precision: Precision
+) -> None:
+    def gradients(recomputed: Checkpointing) -> list[torch.Tensor]:
+        model = classifier(tmp_path / "m", "bert", "cls")
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.3
+        checkpoint_layers(model.net, recomputed)
+        model.use_packing()
+        torch.manual_seed(1)
+        with precision.autocast():
+            logits_BC = model.packed(one_pack())
+        return outcome(model, logits_BC, one_pack().labels_BT)
+
+    for ours, theirs in zip(gradients(setting), gradients(False), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_a_family_with_an_attention_of_its_own_is_not_packed(tmp_path: Path) -> None:
