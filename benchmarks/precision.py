@@ -45,7 +45,7 @@ def train(config: Config, directory: Path) -> Trained:
 
     cpu, wall = time.process_time(), time.perf_counter()
     outcome = run(config, directory=directory, observer=Silent())
-    if outcome.best_metrics is None:
+    if outcome.status != "completed":
         raise SystemExit(f"the run ended as {outcome.status}: {outcome.error}")
     score = outcome.best_metrics["eval_f1_macro"]
     return Trained(score, time.process_time() - cpu, time.perf_counter() - wall)

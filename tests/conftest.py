@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from multiprocessing import forkserver
 from pathlib import Path
 from types import ModuleType
@@ -107,14 +107,15 @@ def cp_search_here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Command
 @pytest.fixture
 def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Lets the CPU have these flags (of /proc/cpuinfo), as far as this process asks."""
+    return partial(play_processor, directory=tmp_path, patch=monkeypatch)
 
-    def has(flags: str) -> None:
-        cpuinfo = tmp_path / "cpuinfo"
-        cpuinfo.write_text(f"processor : 0\nflags : {flags}\nbugs : amx_bf16\n", encoding="utf-8")
-        monkeypatch.setattr("trainer.processor.CPUINFO", cpuinfo)
-        monkeypatch.setattr("trainer.processor.lends_tiles", lambda: True)
 
-    return has
+def play_processor(flags: str, *, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """The CPU has these flags from now on, and the kernel lends what they promise."""
+    cpuinfo = directory / "cpuinfo"
+    cpuinfo.write_text(f"processor : 0\nflags : {flags}\nbugs : amx_bf16\n", encoding="utf-8")
+    patch.setattr("trainer.processor.CPUINFO", cpuinfo)
+    patch.setattr("trainer.processor.lends_tiles", lambda: True)
 
 
 @pytest.fixture(scope="module")

@@ -216,7 +216,6 @@ class Heard(Silent):
 
 LIVE = """
 import sys
-import time
 from pathlib import Path
 from tests.faults.test_killed_finish import live
 if __name__ == "__main__":

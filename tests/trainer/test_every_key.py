@@ -15,6 +15,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
+from tests.conftest import play_processor
 from tests.trainer.model.families import save_encoder
 from tests.trainer.runs import Watcher, write_rows
 from trainer.config.schema import Config, key_paths
@@ -261,9 +262,7 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str
 
 def furnished(directory: Path, patch: pytest.MonkeyPatch) -> Path:
     patch.chdir(directory)
-    Path("cpuinfo").write_text("flags : amx_bf16", encoding="utf-8")
-    patch.setattr("trainer.processor.CPUINFO", Path("cpuinfo"))
-    patch.setattr("trainer.processor.lends_tiles", lambda: True)
+    play_processor("amx_bf16", directory=directory, patch=patch)
     write_rows(Path("train.jsonl"), 40)
     write_rows(Path("val.jsonl"), 12, shift=1000)
     write_rows(Path("other.jsonl"), 30, shift=500)
