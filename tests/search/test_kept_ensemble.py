@@ -37,7 +37,7 @@ set:
   data.cache_dir: {home}/cache
   training.batch_size: 16
 search:
-  training.learning_rate: {{type: float, low: 1.0e-3, high: 1.0e-2}}
+  training.learning_rate: {{type: float, low: 5.0e-4, high: 1.0e-2}}
 budget: {{trials: 2}}
 finish:
   confirm: {{top_k: 2, seeds: 1}}
@@ -100,10 +100,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, warm_children: None) -> F
     write_rows(home / "test.jsonl", rows=80, seed=4)
     write_text(home / "views.yaml", SPACE.format(home=home))
     handle = open_study(load_space(str(home / "views.yaml")), storage_url=f"sqlite:///{home / 'views.db'}")
-    for rate, value in ((4e-3, 0.6), (3e-3, 0.7)):
+    for rate, value in ((1.5e-3, 0.6), (1e-3, 0.7)):
         handle.study.enqueue_trial({"training.learning_rate": rate})
         trial = handle.study.ask()
-        trial.suggest_float("training.learning_rate", 1e-3, 1e-2)
+        trial.suggest_float("training.learning_rate", 5e-4, 1e-2)
         handle.study.tell(trial, value)
     final = finish(handle, FinishPlace(home / "views", LocalEngine(), Silent(), make_job=by_view))
     assert final is not None
