@@ -114,8 +114,10 @@ def test_a_user_s_mistake_is_one_line_exit_code_2_and_changes_nothing(
     assert picture(tmp_path) == before
 
 
-def test_sample_and_cold_can_answer_with_one_json_document(cp_search: CommandLine, tmp_path: Path) -> None:
-    sample = cp_search("data", "sample", "made", "--rows", "120", "--json")
+def test_sample_and_cold_can_answer_with_one_json_document(
+    cp_search_here: CommandLine, tmp_path: Path
+) -> None:
+    sample = cp_search_here("data", "sample", "made", "--rows", "120", "--json")
     assert sample.returncode == 0, sample.stderr
     files = json.loads(sample.stdout)["files"]
     assert files.keys() == {"train", "val", "test"}
@@ -123,10 +125,10 @@ def test_sample_and_cold_can_answer_with_one_json_document(cp_search: CommandLin
     for name in ("train", "dev", "test"):
         text = f",split,topic,label,TEXT\n0,{name},race,1,{name}甲\n1,{name},race,0,乙\n"
         (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8-sig")
-    cold = cp_search("data", "import", "cold", ".", "cold", "--json")
+    cold = cp_search_here("data", "import", "cold", ".", "cold", "--json")
     assert cold.returncode == 0, cold.stderr
     assert json.loads(cold.stdout)["rows"] == {"train": 2, "val": 2, "test": 2}
-    again = cp_search("data", "import", "cold", ".", "cold", "--json")
+    again = cp_search_here("data", "import", "cold", ".", "cold", "--json")
     assert (again.returncode, again.stdout) == (2, "")
     assert "exists; choose another name, or add --overwrite" in again.stderr
-    assert cp_search("data", "import", "cold", ".", "cold", "--overwrite").returncode == 0
+    assert cp_search_here("data", "import", "cold", ".", "cold", "--overwrite").returncode == 0

@@ -32,11 +32,11 @@ def test_every_word_of_a_help_is_said_in_the_user_s_language(monkeypatch: pytest
         assert word in chinese
 
 
-def test_what_typer_adds_to_the_help_of_an_option_is_said_too(cp_search: CommandLine) -> None:
-    chinese = cp_search("--lang", "zh-TW", "retrain", "--help").stdout
+def test_what_typer_adds_to_the_help_of_an_option_is_said_too(cp_search_here: CommandLine) -> None:
+    chinese = cp_search_here("--lang", "zh-TW", "retrain", "--help").stdout
     for added in ("[必填]", "[預設：studies]", "[環境變數：CP_SEARCH_STORAGE]", "[x>=0]"):
         assert added in chinese
-    english = cp_search("--lang", "en", "retrain", "--help").stdout
+    english = cp_search_here("--lang", "en", "retrain", "--help").stdout
     for added in ("[required]", "[default: studies]", "[env var: CP_SEARCH_STORAGE]", "[x>=0]"):
         assert added in english
 
@@ -95,12 +95,12 @@ def test_a_question_that_nobody_answers_is_aborted() -> None:
 
 
 def test_an_unknown_language_is_refused_in_that_of_the_locale(
-    cp_search: CommandLine, monkeypatch: pytest.MonkeyPatch
+    cp_search_here: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cp_search("--lang", "fr", "status").stderr.strip() == "--lang fr: there are en, zh-TW"
+    assert cp_search_here("--lang", "fr", "status").stderr.strip() == "--lang fr: there are en, zh-TW"
     monkeypatch.setenv("LC_ALL", "zh_TW.UTF-8")
     monkeypatch.delenv(VARIABLE, raising=False)
-    refused = cp_search("--lang=fr", "status")
+    refused = cp_search_here("--lang=fr", "status")
     assert refused.returncode == 2
     assert refused.stderr.strip() == "--lang fr：可用的語言為 en, zh-TW"
 
