@@ -7,23 +7,27 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import alembic.util
 import pytest
-from sqlalchemy import event
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Engine
 
 from search.cli import WAITING, main
 from search.engine.local import LocalEngine
 from search.language.choice import VARIABLE
 from tests.search.postgres import Postgres
+from trainer.memory import plan
+from trainer.memory.request import PlanRequest
+from trainer.memory.trace import Trace
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,15 +55,35 @@ def _unsynchronised(connection: Any, _record: object) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def migrations_read_once() -> Iterator[None]:
     """Whoever makes a database has Alembic execute every migration of Optuna's, which stay what they are."""
-    load = alembic.util.load_python_file
-    once = cache(load)
+    read = ScriptDirectory.from_config
+    kept: dict[str | None, ScriptDirectory] = {}
 
-    def load_or_remember(directory: str, name: str) -> ModuleType:
-        return load(directory, name) if name == "env.py" else once(directory, name)
+    def read_or_remember(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in kept:
+            kept[place] = read(config)
+        return kept[place]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alembic.util, "load_python_file", load_or_remember)
+        patch.setattr(ScriptDirectory, "from_config", read_or_remember)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_compiled_once() -> Iterator[None]:
+    """Whoever opens an SQLite file has each statement of Optuna compiled anew, though they stay the same."""
+    kept: dict[Any, Any] = {}
+
+    def share(connection: Connection) -> None:
+        if isinstance(connection.dialect, SQLiteDialect_pysqlite):
+            connection.execution_options(compiled_cache=kept)
+
+    with pytest.MonkeyPatch.context() as patch:  # the dialect is part of what a statement is kept under
+        patch.setattr(SQLiteDialect_pysqlite, "__eq__", lambda one, other: type(one) is type(other))
+        patch.setattr(SQLiteDialect_pysqlite, "__hash__", lambda one: hash(type(one)))
+        event.listen(Engine, "engine_connect", share)
+        yield
+        event.remove(Engine, "engine_connect", share)
 
 
 @pytest.fixture
@@ -116,6 +140,21 @@ def play_processor(flags: str, *, directory: Path, patch: pytest.MonkeyPatch) ->
     cpuinfo.write_text(f"processor : 0\nflags : {flags}\nbugs : amx_bf16\n", encoding="utf-8")
     patch.setattr("trainer.processor.CPUINFO", cpuinfo)
     patch.setattr("trainer.processor.lends_tiles", lambda: True)
+
+
+@pytest.fixture
+def steps_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever plans again what this test planned before gets the same traces, as a new one would be."""
+    kept: dict[tuple[PlanRequest, tuple[int, ...]], dict[int, Trace]] = {}
+    trace = plan._rehearse
+
+    def trace_or_remember(request: PlanRequest, rows: Sequence[int]) -> dict[int, Trace]:
+        key = (request, tuple(rows))
+        if key not in kept:
+            kept[key] = trace(request, rows)
+        return kept[key]
+
+    monkeypatch.setattr(plan, "_rehearse", trace_or_remember)
 
 
 @pytest.fixture(scope="module")

@@ -247,7 +247,7 @@ def short_collections() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("short_collections")
+@pytest.mark.usefixtures("short_collections", "steps_traced_once")
 def test_two_hundred_trials_under_random_limits_and_losses_never_fail_for_memory(tmp_path: Path) -> None:
     ends = [one_trial(tmp_path, number) for number in range(200)]
     assert {end.state for end in ends} == {TrialState.COMPLETE, TrialState.PRUNED}
