@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.best import best_of
+from search.columns import in_columns
 from search.finish.finished import Finished, read_finished, read_given_up
 from search.finish.whereabouts import Whereabouts, there
 from search.importing import has_mark
@@ -51,7 +51,7 @@ class StudyStatus:
     def lines(self) -> list[str]:
         """The same for a person, in the person's language."""
         rows = [(translated(name), translated(value)) for name, value in self._rows()]
-        return [translated(f"Study {self.name}"), *_aligned(rows)]
+        return [translated(f"Study {self.name}"), *in_columns(rows)]
 
     def line(self) -> str:
         """The same in one line, in the person's language."""
@@ -143,20 +143,6 @@ def _by_optuna(studies_dir: Path, source: str | Path) -> list[StudyStatus]:
     else:
         entries = Catalog(studies_dir).in_file(source)
     return [status_of(entry.sight()) for entry in entries]
-
-
-def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Names and values in two columns; a long value goes on below itself."""
-    # Only here, as who lists studies draws no table.
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table, drawn = Table(show_header=False, box=None), io.StringIO()
-    for name, value in rows:
-        table.add_row(Text(name), Text(value, overflow="fold"))
-    Console(file=drawn, width=110, color_system=None).print(table)
-    return [line.rstrip() for line in drawn.getvalue().splitlines()]
 
 
 def _count(words: Iterable[str]) -> dict[str, int]:

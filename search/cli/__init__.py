@@ -33,7 +33,7 @@ def main() -> None:
     from search.cli.spoken import refused
 
     try:
-        code = build_app()(args=words, prog_name="cp-search", standalone_mode=False)
+        code = build_app(words)(args=words, prog_name="cp-search", standalone_mode=False)
     except (TyperException, Abort) as error:
         code = refused(error)
     sys.exit(code)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from search.finish.record import read_plain
+from search.finish.words import standing
 from search.history import History
+from trainer import Interval, write_json
 
 #: below the study's directory: what `search.finish.stored` describes
 FINAL = "final"
@@ -42,33 +47,44 @@ class Finished:
 
 def read_finished(study_directory: Path) -> Finished | None:
     """What the finish of the study in `studies/NAME` made; None before its end."""
-    path = study_directory / FINAL / "final.json"
-    if not path.is_file():
+    home = study_directory / FINAL
+    # Plainly: building the schema of a whole `Final`, and importing NumPy for its parts, takes half as long
+    # again as all else that a glance does.
+    found = read_plain(home / "final.json")
+    try:
+        return None if found is None or found["model_dir"] is None else _in_short(found, home)
+    except (KeyError, TypeError):  # of another version
         return None
-    # Only here: what a record holds is NumPy's and Pydantic's, and most looks are at a running search.
-    from search.finish.final import Final
-    from search.finish.record import read_record
-    from search.finish.words import verdict
 
-    final = read_record(path, Final)
-    if final is None or final.model_dir is None:
-        return None
+
+def _in_short(final: Mapping[str, Any], home: Path) -> Finished:
+    """Of the record of a `Final` that has a model."""
     # Written as seen from where the run was started; the reader may stand elsewhere.
-    model = study_directory / FINAL / Path(final.model_dir).name
+    model = home / Path(final["model_dir"]).name
     return Finished(
-        trial=final.trial,
+        trial=final["trial"],
         model_dir=str(model) if model.is_dir() else None,
-        eval_f1_macro=final.eval_f1_macro,
-        test_f1_macro=final.test_f1_macro,
-        baseline_f1_macro=final.baseline_f1_macro,
-        verdict=verdict(final),
+        eval_f1_macro=final["eval_f1_macro"],
+        test_f1_macro=final["test_f1_macro"],
+        baseline_f1_macro=final["baseline_f1_macro"],
+        verdict=_verdict(final["evaluation"], final["comparison"]),
     )
+
+
+def _verdict(ours: Mapping[str, Any] | None, beside: Mapping[str, Any] | None) -> str:
+    """As `search.finish.words.verdict`, of an `Assessment` and a `Comparison`."""
+    if ours is None or beside is None:
+        return ""
+    theirs, ahead = beside["assessment"]["f1_macro"], beside["difference"]
+    return standing(_interval(ours["f1_macro"]), _interval(theirs), ahead=_interval(ahead))
+
+
+def _interval(found: Mapping[str, Any]) -> Interval:
+    return Interval(found["value"], found["low"], found["high"])
 
 
 def note_given_up(study_directory: Path, died: str, *, directory: Path) -> None:
     """Leave word that the part at work in `directory`, below the study's, is not begun again by itself."""
-    from trainer import write_json
-
     home = study_directory / FINAL
     home.mkdir(parents=True, exist_ok=True)
     write_json(home / GIVEN_UP, {"died": died, "directory": str(directory.relative_to(study_directory))})

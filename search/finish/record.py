@@ -13,8 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from trainer import write_json
 
 Kept = TypeVar("Kept")
@@ -38,10 +36,20 @@ def read_record(path: Path, kind: type[Kept], *, key: str | None = None) -> Kept
 
     key: what it must have been made from; None takes any.
     """
+    # Only here, as who needs a few values of a record must start at once.
+    from pydantic import TypeAdapter, ValidationError
+
+    found = read_plain(path, key=key)
+    try:
+        return None if found is None else TypeAdapter(kind).validate_python(found)
+    except ValidationError:
+        return None
+
+
+def read_plain(path: Path, *, key: str | None = None) -> Any:
+    """The same as JSON has it, whatever it is a record of."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if key is not None and found[_KEY] != key:
-            return None
-        return TypeAdapter(kind).validate_python(found[_FOUND])
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, ValidationError):
+        return found[_FOUND] if key is None or found[_KEY] == key else None
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
         return None

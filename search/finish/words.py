@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from search.finish.confirmation import Candidate, Confirmation
-from search.finish.final import Final
-from trainer import Assessment, Comparison, Interval, Slice
+if TYPE_CHECKING:
+    from search.finish.confirmation import Candidate, Confirmation
+    from search.finish.final import Final
+    from trainer import Assessment, Comparison, Interval, Slice
 
 #: slices of rows that deserve no accusation are shown where they have at least so many rows
 _FEWEST = 20
@@ -17,8 +19,12 @@ def verdict(final: Final) -> str:
     found = final.comparison
     if found is None or final.evaluation is None:
         return ""
-    ahead = found.difference
-    scores = f"test macro-F1 {final.evaluation.f1_macro} against {found.assessment.f1_macro}"
+    return standing(final.evaluation.f1_macro, found.assessment.f1_macro, ahead=found.difference)
+
+
+def standing(ours: Interval, theirs: Interval, *, ahead: Interval) -> str:
+    """The same of the macro-F1 on test of the model and of the baseline, and their difference."""
+    scores = f"test macro-F1 {ours} against {theirs}"
     if ahead.value < 0:
         return f"BELOW THE BASELINE by {-ahead.value:.4f}{_sure(ahead)}: {scores} of TF-IDF; do not ship it"
     return f"Above the baseline by {ahead.value:.4f}{_sure(ahead)}: {scores} of TF-IDF"

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from unicodedata import east_asian_width
 
@@ -29,13 +28,29 @@ _FILE = re.compile(r"(?P<place>\S*[./\\]\S*: )(?P<rest>.*)")
 _COLUMNS = re.compile(r"(?P<name>[A-Z][a-z]*)?(?P<gap> {2,})(?P<text>\S.*)")
 
 
-@dataclass(frozen=True)
 class Template:
-    """One message. `nested`: the names whose values are translated as well."""
+    """One message with fields. `nested`: the names of those whose values are translated as well.
 
-    english: re.Pattern[str]
-    other: str
-    nested: frozenset[str]
+    Its pattern is compiled for the first line that begins and ends as it does: there are hundreds of
+    messages, and few of them are said.
+    """
+
+    def __init__(self, english: str, other: str) -> None:
+        self.other = _FIELD.sub(r"{\1}", other)
+        self.nested = frozenset(name for name, star in _FIELD.findall(english) if star)
+        self._english = english
+        self._fixed = _FIELD.split(english)[:: _FIELD.groups + 1]
+
+    def values(self, line: str) -> dict[str, str] | None:
+        """What the fields are in `line`; None where it is another message."""
+        if not (line.startswith(self._fixed[0]) and line.endswith(self._fixed[-1])):
+            return None
+        found = self._pattern.fullmatch(line)
+        return None if found is None else found.groupdict()
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return _compiled(self._english)
 
 
 class Catalogue:
@@ -46,7 +61,7 @@ class Catalogue:
         varying = [english for english in messages if english not in self._whole]
         # The more of a line a template fixes, the surer it is right; one that takes any beginning last.
         varying.sort(key=lambda english: (bool(_PLAIN.match(english)), -len(_FIELD.sub("", english))))
-        self._templates = [_template(english, messages[english]) for english in varying]
+        self._templates = [Template(english, messages[english]) for english in varying]
 
     def line(self, line: str) -> str:
         """`line` in the catalogue's language; as it is where no message fits."""
@@ -61,9 +76,8 @@ class Catalogue:
         if placed:
             return placed
         for template in self._templates:
-            found = template.english.fullmatch(line)
-            if found:
-                values = found.groupdict()
+            values = template.values(line)
+            if values is not None:
                 return template.other.format(
                     **{
                         name: self.line(value) if name in template.nested else value
@@ -113,9 +127,11 @@ def messages(language: str) -> dict[str, str]:
     # English needs none, and every command passes here.
     import yaml
 
+    # Built without libyaml, PyYAML has only the loader in Python, which takes ten times as long.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found: dict[str, str] = {}
     for path in sorted(Path(__file__).parent.glob(f"{language}*.yaml")):
-        found |= yaml.safe_load(path.read_text(encoding="utf-8"))
+        found |= yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     return found
 
 
@@ -129,13 +145,12 @@ def cells(text: str) -> int:
     return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def _template(english: str, other: str) -> Template:
+def _compiled(english: str) -> re.Pattern[str]:
     pattern, after_field = "", False
     for text, field in _pieces(english):
         pattern += _group(field, after_field=after_field) if field else re.escape(text)
         after_field = field is not None or (after_field and not text)
-    nested = frozenset(name for name, star in _FIELD.findall(english) if star)
-    return Template(re.compile(pattern), _FIELD.sub(r"{\1}", other), nested)
+    return re.compile(pattern)
 
 
 def _group(field: re.Match[str], *, after_field: bool) -> str:

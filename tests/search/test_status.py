@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from search.catalog import locate_study
 from search.finish.finished import note_given_up
 from search.finish.record import write_record
+from search.finish.words import verdict
 from search.history import DIED, History
 from search.status import StudyStatus, look_at
 from search.storage import sqlite_url
@@ -128,12 +129,18 @@ def test_a_finished_study_names_its_model_with_its_score_and_the_baseline_s(fini
         "eval_f1_macro": 0.8,
         "test_f1_macro": 0.83,
         "baseline_f1_macro": 0.86,
-        "verdict": found.final.verdict if found.final else "",
+        "verdict": verdict(final(ours=0.83, baseline=0.86)),
     }
     text = " ".join(" ".join(found.lines()).split())
     assert "one/final/model" in text
     assert "trial 1, retrained" in text
     assert "BELOW THE BASELINE by 0.0300" in text
+
+
+@pytest.mark.parametrize("left", ["", "[]", '{"record": {"trial": 1, "model_dir": "final/model"}}'])
+def test_a_record_that_is_torn_or_of_another_version_is_no_finished_model(finished: Path, left: str) -> None:
+    (finished / "one" / "final" / "final.json").write_text(left)
+    assert status("one", finished).final is None
 
 
 def test_a_finished_model_that_was_deleted_is_not_named_as_if_it_were_there(finished: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from search.cli.app import build_app
 from tests.conftest import CommandLine, environment
@@ -100,3 +101,11 @@ def test_a_shell_is_told_how_commands_go_on(cp_search: CommandLine, monkeypatch:
     monkeypatch.setenv("COMP_WORDS", "cp-search da")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert cp_search().stdout.split() == ["dashboard", "data"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, [], ["study"], ["study", "lst"], ["statsu"]], ids=" ".join)
+def test_a_command_that_is_built_alone_says_what_it_says_among_all(command: list[str]) -> None:
+    alone, among_all = (
+        CliRunner().invoke(app, [*command, "--help"]) for app in (build_app(command), build_app())
+    )
+    assert (alone.output, alone.exit_code) == (among_all.output, among_all.exit_code)

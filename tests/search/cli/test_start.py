@@ -11,8 +11,11 @@ from pathlib import Path
 import optuna
 import pytest
 
+from search.cli.app import COMMANDS, STUDY_COMMANDS
+from search.language import LANGUAGES
 from search.storage import sqlite_url
 from tests.conftest import environment
+from tests.search.report.studies import whole_study
 
 GLANCING = [["status", "one"], ["study", "list"]]
 LOOKING = [["--help"], *GLANCING, ["study", "show", "one"]]
@@ -33,13 +36,13 @@ MAKERS = {
     "search.room",
     "search.console",
 }
-#: what takes longer to import than a glance may take
-READERS = {"optuna", "sqlalchemy", "numpy", "yaml"}
+#: what a glance has no time to import
+READERS = {"optuna", "sqlalchemy", "numpy", "yaml", "rich"}
 SHOW_MODULES = """
 import sys
-from search.cli.app import build_app
+from search.cli import main
 try:
-    build_app()(args=sys.argv[1:], prog_name="cp-search")
+    main()
 finally:
     sys.stderr.write("\\n".join(sorted(sys.modules)))
 """
@@ -52,6 +55,13 @@ def home(tmp_path: Path) -> Path:
     url = sqlite_url(tmp_path / "studies" / "one.db")
     study = optuna.create_study(storage=url, study_name="one", direction="maximize")
     study.add_trial(optuna.trial.create_trial(value=0.5))
+    return tmp_path
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A directory with a study that has a finished model."""
+    whole_study(tmp_path / "studies", name="one")
     return tmp_path
 
 
@@ -75,6 +85,23 @@ def test_a_glance_at_a_file_is_taken_without_optuna(command: list[str], home: Pa
     assert not READERS & loaded
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", GLANCING, ids=" ".join)
+def test_a_glance_at_a_finished_model_reads_nothing_by_its_schema(command: list[str], finished: Path) -> None:
+    shown = python(finished, "-c", SHOW_MODULES, *command, "--json")
+    loaded = set(shown.stderr.splitlines())
+    assert '"test_f1_macro": 0.775' in shown.stdout
+    assert not (READERS | {"search.finish.final"}) & loaded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", GLANCING, ids=" ".join)
+def test_a_glance_lays_out_the_flags_of_no_other_command(command: list[str], home: Path) -> None:
+    loaded = set(python(home, "-c", SHOW_MODULES, *command).stderr.splitlines())
+    modules = {f"search.cli.{name}" for name in (*COMMANDS, *(f"study_{name}" for name in STUDY_COMMANDS))}
+    assert modules & loaded == {f"search.cli.{'status' if command[0] == 'status' else 'study_list'}"}
+
+
 def cpu_seconds(home: Path, *arguments: str) -> float:
     """Processor time of a process, which a busy machine stretches less than its clock."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -92,6 +119,15 @@ def test_help_costs_less_than_half_a_second(command: list[str], home: Path) -> N
 @pytest.mark.parametrize("command", GLANCING, ids=" ".join)
 def test_a_glance_costs_less_than_half_a_second(command: list[str], home: Path) -> None:
     assert any(under(0.5, home, command))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("command", GLANCING, ids=" ".join)
+def test_a_glance_at_a_finished_model_costs_less_than_half_a_second(
+    command: list[str], language: str, finished: Path
+) -> None:
+    assert any(under(0.5, finished, ["--lang", language, *command]))
 
 
 @pytest.mark.slow

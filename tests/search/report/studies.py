@@ -114,6 +114,8 @@ def finish(directory: Path) -> None:
     (final / "model").mkdir(parents=True)
     (directory / "confirm").mkdir()
     config = dump_config(load_config(template="production").config)
+    confirmation, rule, exported = _confirmation(), Rule([_rule()]), _exported(final / "model")
+    evaluation, baseline = assessment(0.775), comparison()
     whole = Final(
         status="completed",
         directory=str(final),
@@ -121,19 +123,30 @@ def finish(directory: Path) -> None:
         experiment_dir=str(final / "experiment"),
         model_dir=str(final / "model"),
         eval_f1_macro=0.81,
+        test_f1_macro=evaluation.f1_macro.value,
+        baseline_f1_macro=baseline.assessment.f1_macro.value,
+        confirmation=confirmation,
+        rule=rule,
+        evaluation=evaluation,
+        comparison=baseline,
+        export=exported,
         config=config,
         seconds=90.0,
     )
     parts: list[tuple[Path, Any]] = [
-        (directory / "confirm" / "confirmation.json", _confirmation()),
-        (final / "rule.json", Rule([_rule()])),
-        (final / "evaluation.json", assessment(0.775)),
-        (final / "baseline.json", comparison()),
-        (final / "export.json", ExportRecord(str(final / "model"), 4.8e-06, 64, 200, 0.775, 0)),
+        (directory / "confirm" / "confirmation.json", confirmation),
+        (final / "rule.json", rule),
+        (final / "evaluation.json", evaluation),
+        (final / "baseline.json", baseline),
+        (final / "export.json", exported),
         (final / "final.json", whole),
     ]
     for path, part in parts:
         write_record(path, part, key="made by a test")
+
+
+def _exported(model: Path) -> ExportRecord:
+    return ExportRecord(str(model), 4.8e-06, 64, 200, 0.775, 0)
 
 
 def assessment(f1: float, *, errors: bool = True) -> Assessment:
