@@ -386,6 +386,7 @@ VALUES = {
 }
 
 
+@pytest.mark.slow
 @given(st.fixed_dictionaries({}, optional=VALUES))
 @settings(max_examples=150, deadline=None)
 def test_a_configuration_written_as_yaml_reads_back_equal(

@@ -69,9 +69,11 @@ def test_what_a_law_gives_is_not_traced_again(monkeypatch: pytest.MonkeyPatch) -
 
 def test_few_sizes_are_traced_one_by_one_and_many_by_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[PlanRequest] = []
+    traced: list[int] = []
     monkeypatch.setattr(Planner, "law", lambda _self, request: asked.append(request))
+    monkeypatch.setattr(Planner, "plan", lambda _self, request: traced.append(request.rows))
     Planner().plans(small_request(), rows=(1, 2, 3, 4))
-    assert asked == []
+    assert (asked, traced) == ([], [1, 2, 3, 4])
     Planner().plans(small_request(), rows=(2, 3, 4, 5))
     assert len(asked) == 1
 
