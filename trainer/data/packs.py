@@ -38,7 +38,7 @@ class Pack:
     """B texts of T tokens in all, longest first, in groups that take P ≥ T places with their padding.
 
     places_P: the token that lies in each place (at padding some token of the same text); tokens_T: the place
-    of each token; real_P11: 1 at tokens, 0 at padding. firsts_B, lengths_B: each text's first token, and its
+    of each token; padding_Q: the places of padding. firsts_B, lengths_B: each text's first token, and its
     number of tokens. Where a pack was filled up, the last text is the filler: nothing reads it, and all of
     its tokens share one place.
     """
@@ -46,7 +46,7 @@ class Pack:
     groups: tuple[Group, ...]
     places_P: torch.Tensor
     tokens_T: torch.Tensor
-    real_P11: torch.Tensor
+    padding_Q: torch.Tensor
     firsts_B: torch.Tensor
     lengths_B: torch.Tensor
 
@@ -123,7 +123,7 @@ def lay_out(lengths_B: NDArray[np.int64], *, filler: int = 0) -> Pack:
         groups=tuple(groups),
         places_P=torch.from_numpy(np.concatenate(places)),
         tokens_T=torch.from_numpy(tokens_T),
-        real_P11=torch.from_numpy(real_P.astype(np.float32))[:, None, None],
+        padding_Q=torch.from_numpy(np.flatnonzero(~real_P)),
         firsts_B=torch.from_numpy(firsts_B),
         lengths_B=torch.from_numpy(lengths_B),
     )

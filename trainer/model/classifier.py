@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from trainer.model.attention import full_precision
 from trainer.model.last_layer import read_first_tokens
-from trainer.model.packed import can_pack, full_precision, use_packing
+from trainer.model.packed import can_pack, use_packing
 
 if TYPE_CHECKING:
     from trainer.data.packs import PackedBatch

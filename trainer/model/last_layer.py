@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from trainer.model.packed import by_group, full_precision
+from trainer.model.attention import full_precision
+from trainer.model.packed import by_group
 
 if TYPE_CHECKING:
     from trainer.data.packs import Pack
