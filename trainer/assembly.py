@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
 from trainer.model.layers import freeze
+from trainer.model.vocabulary import train_occurring_tokens
 from trainer.optimizer import build_optimizer, prime
 from trainer.parts import Parts
 from trainer.processor import multiplies_bf16
@@ -59,7 +61,7 @@ class Assembly:
         train, val = self.tokenised(rows.train), self.tokenised(rows.val)
         if watched:
             self._warn_of_unknown(train)
-        step = self._step()
+        step = self._step((train, val))
         steps = total_steps(config, rows=len(train.labels_NT))
         return Parts(
             config=config,
@@ -90,12 +92,12 @@ class Assembly:
                 "model"
             )
 
-    def _step(self) -> TrainStep:
+    def _step(self, splits: Sequence[Split]) -> TrainStep:
         config, device = self.experiment.config, self.card.device
         torch.manual_seed(config.experiment.seed)
         try:
             with classified():
-                model = self._model()
+                model = self._model(splits)
                 optimizer = build_optimizer(model, config, host=self.card.host)
                 prime(optimizer)
         except torch.OutOfMemoryError as error:
@@ -123,7 +125,7 @@ class Assembly:
         weights = class_weights(rows.train.labels_NT, tasks=rows.tasks, mode=training.class_weights)
         return MultiTaskLoss(rows.tasks, weights=weights, label_smoothing=training.label_smoothing)
 
-    def _model(self) -> Classifier:
+    def _model(self, splits: Sequence[Split]) -> Classifier:
         config, tasks = self.experiment.config, self.ready.rows.tasks
         efficient = config.optimization.memory_efficient_attention
         model = build_model(
@@ -143,4 +145,6 @@ class Assembly:
         freeze(model.net, trained_layers=config.training.trained_layers)
         if self.card.limit_bytes is None:  # a card's plan is of padded micro-batches
             model.use_packing()
+            if config.optimization.optimizer == "AdamW":  # Adafactor looks at the table as a whole
+                train_occurring_tokens(model.net, (split.tokens.occurring() for split in splits))
         return self.card.adopt(model)

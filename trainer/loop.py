@@ -21,6 +21,7 @@ from trainer.memory.recovery import (
     random_state,
     restore_random_state,
 )
+from trainer.model.vocabulary import narrowed_state, widened_state
 from trainer.selection import Selection
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Loop:
         load_weights(checkpoint, model=self.model)
         state = load_state(checkpoint)
         step = self.parts.step
-        load_optimizer(step.optimizer, state["optimizer"])
+        load_optimizer(step.optimizer, narrowed_state(self.model.net, step.optimizer, state["optimizer"]))
         self.parts.schedule.load_state_dict(state["schedule"])
         if state["scaler"]:  # empty where it was not in use: on a CPU, or in another precision
             step.scaler.load_state_dict(state["scaler"])
@@ -126,7 +127,7 @@ class Loop:
         step = self.parts.step
         self.note_progress()
         state = {
-            "optimizer": step.optimizer.state_dict(),
+            "optimizer": widened_state(self.model.net, step.optimizer, step.optimizer.state_dict()),
             "schedule": self.parts.schedule.state_dict(),
             "scaler": step.scaler.state_dict(),
             "random": random_state(self.parts.card.device),

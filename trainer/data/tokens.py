@@ -67,6 +67,11 @@ class Tokens:
         """How many rows."""
         return len(self.offsets) - 1
 
+    def occurring(self) -> NDArray[np.int64]:
+        """The ids that rows of these tokens have, special ones and padding included."""
+        special = np.array([*self.prefix, *self.suffix, self.pad_id])
+        return np.flatnonzero(np.bincount(np.concatenate([self.ids, special])))
+
     def lengths(self, max_length: int) -> NDArray[np.int64]:
         """Tokens of each row [N], special tokens included, cut to `max_length`."""
         return np.minimum(self._full_lengths(), self._cut(max_length))

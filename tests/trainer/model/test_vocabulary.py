@@ -1,0 +1,137 @@
+"""Training the rows of the tokens that occur gives what training the whole table gives."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+from transformers import BertConfig, BertForSequenceClassification
+
+from trainer.model.vocabulary import (
+    OccurringTokens,
+    narrowed_state,
+    train_occurring_tokens,
+    widened_state,
+)
+
+TOKENS = 50
+#: of these, what `SEEN` is without is the filler's 0, which is the padding's as well
+OCCURRING = [3, 7, 8, 20, 49]
+SEEN = torch.tensor([0, *OCCURRING])
+OTHERS = torch.tensor([index for index in range(TOKENS) if index not in SEEN.tolist()])
+TABLE = "bert.embeddings.word_embeddings.weight"
+
+
+@pytest.fixture
+def whole() -> BertForSequenceClassification:
+    """A model whose vocabulary is trained as a whole, without dropout."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=TOKENS,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertForSequenceClassification(config).train()
+
+
+@pytest.fixture
+def rows(whole: BertForSequenceClassification) -> BertForSequenceClassification:
+    """The same model, which trains the rows of `SEEN`."""
+    copy = deepcopy(whole)
+    train_occurring_tokens(copy, [np.array(OCCURRING[:3]), np.array(OCCURRING[2:])])
+    return copy
+
+
+def optimizer(net: BertForSequenceClassification) -> AdamW:
+    return AdamW(net.parameters(), lr=1e-2, weight_decay=0.1, fused=True)
+
+
+def train(net: BertForSequenceClassification, by: AdamW, *, steps: int) -> None:
+    draw = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        ids_BL = SEEN[torch.randint(len(SEEN), (4, 6), generator=draw)]
+        net(input_ids=ids_BL, labels=torch.tensor([0, 1, 0, 1])).loss.backward()
+        clip_grad_norm_(net.parameters(), 0.1)
+        by.step()
+        by.zero_grad()
+
+
+def test_the_parameter_is_the_rows_that_occur(rows: BertForSequenceClassification) -> None:
+    assert rows.get_input_embeddings().weight.shape == (len(SEEN), 16)
+    assert next(name for name, _ in rows.named_parameters()) == TABLE
+
+
+def test_training_gives_the_same_and_leaves_the_other_rows(
+    whole: BertForSequenceClassification, rows: BertForSequenceClassification
+) -> None:
+    before = whole.state_dict()[TABLE].clone()
+    for net in (whole, rows):
+        train(net, optimizer(net), steps=5)
+    expected, found = whole.state_dict(), rows.state_dict()
+    assert list(found) == list(expected)
+    assert (found[TABLE][SEEN] - before[SEEN]).abs().max() > 1e-2
+    torch.testing.assert_close(found[TABLE][OTHERS], before[OTHERS], rtol=0, atol=0)
+    found[TABLE], expected[TABLE] = found[TABLE][SEEN], expected[TABLE][SEEN]
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_evaluation_may_read_any_token(
+    whole: BertForSequenceClassification, rows: BertForSequenceClassification
+) -> None:
+    train(rows, optimizer(rows), steps=3)
+    whole.load_state_dict(rows.state_dict())
+    ids_BL = torch.arange(TOKENS).reshape(5, 10)
+    with torch.no_grad():
+        torch.testing.assert_close(rows.eval()(ids_BL).logits, whole.eval()(ids_BL).logits)
+
+
+def test_a_token_that_does_not_occur_cannot_be_trained(rows: BertForSequenceClassification) -> None:
+    with pytest.raises(IndexError):
+        rows(OTHERS[:1][None])
+
+
+def test_weights_of_a_whole_table_are_loaded(
+    whole: BertForSequenceClassification, rows: BertForSequenceClassification
+) -> None:
+    train(whole, optimizer(whole), steps=2)
+    stored = {name: value.clone() for name, value in whole.state_dict().items()}
+    rows.load_state_dict(stored)
+    torch.testing.assert_close(rows.state_dict(), stored, rtol=0, atol=0)
+    torch.testing.assert_close(rows.get_input_embeddings().weight.data, stored[TABLE][SEEN], rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        rows.load_state_dict({**stored, TABLE: stored[TABLE][:9]})
+
+
+def test_the_optimizer_is_stored_as_of_a_whole_table_and_goes_on_from_it(
+    whole: BertForSequenceClassification, rows: BertForSequenceClassification
+) -> None:
+    of_whole, of_rows = optimizer(whole), optimizer(rows)
+    train(whole, of_whole, steps=3)
+    train(rows, of_rows, steps=3)
+    stored = widened_state(rows, of_rows, of_rows.state_dict())
+    torch.testing.assert_close(stored, of_whole.state_dict())
+    assert widened_state(whole, of_whole, stored) is stored
+    again = narrowed_state(rows, of_rows, stored)
+    torch.testing.assert_close(again, of_rows.state_dict(), rtol=0, atol=0)
+
+
+def test_a_copy_has_a_table_of_its_own(rows: BertForSequenceClassification) -> None:
+    copy = deepcopy(rows)
+    before = copy.state_dict()[TABLE].clone()
+    train(rows, optimizer(rows), steps=1)
+    assert not torch.equal(rows.state_dict()[TABLE], before)
+    assert torch.equal(copy.state_dict()[TABLE], before)
+
+
+def test_a_table_that_is_not_trained_stays_as_it_is(whole: BertForSequenceClassification) -> None:
+    whole.get_input_embeddings().weight.requires_grad_(False)
+    train_occurring_tokens(whole, [np.array(OCCURRING)])
+    assert not isinstance(whole.get_input_embeddings(), OccurringTokens)
