@@ -5,6 +5,8 @@ Importing starts no thread and takes no lock that a fork could break; computing 
 
 from __future__ import annotations
 
+import gc
+
 import torch
 import torch.utils.tensorboard
 import transformers.models.auto.modeling_auto
@@ -32,3 +34,7 @@ LOADED = (
     search.engine.child,
     run,
 )
+
+# All of this stays: no child needs to look through it for garbage.
+gc.freeze()
+gc.enable()

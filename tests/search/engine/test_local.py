@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.cases import quick
 from tests.conftest import environment
 from tests.search.engine.contract import EngineContract, Talker, Watcher
 from tests.search.fakes import Scripted
-from trainer import UserError
+from trainer import UserError, write_text
 
 PRELOAD = ("tests.search.fakes",)
 
@@ -102,3 +103,46 @@ def test_a_child_is_forked_with_nothing_that_trials_do_not_use() -> None:
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "none"
+
+
+WARMING = """
+import sys
+from pathlib import Path
+from search.engine.local import LocalEngine
+LocalEngine(preload=("telling",), start_method=sys.argv[1]).warm_up()
+if sys.argv[1] == "forkserver":
+    with open("told", encoding="utf-8") as fifo:
+        print(fifo.read())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver on Windows")
+@pytest.mark.parametrize(("method", "told"), [("forkserver", "imported"), ("spawn", "")])
+def test_warming_up_begins_the_imports_before_there_is_a_job(tmp_path: Path, method: str, told: str) -> None:
+    os.mkfifo(tmp_path / "told")
+    write_text(tmp_path / "telling.py", "open('told', 'w', encoding='utf-8').write('imported')\n")
+    command = [sys.executable, "-c", WARMING, method]
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == told
+
+
+@pytest.mark.slow
+def test_garbage_is_looked_for_only_after_the_imports_and_not_in_them() -> None:
+    script = """
+import gc
+import search.engine.deaf
+assert not gc.isenabled()
+import search.engine.preload
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
+"""
+    subprocess.run([sys.executable, "-c", script], env=environment(), check=True)
