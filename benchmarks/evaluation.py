@@ -72,8 +72,11 @@ def configuration(home: Path, *, cold: Path, model: str, rows: int | None, mixed
     return Config.model_validate(sections)
 
 
-def parts(config: Config) -> tuple[Evaluator, Split]:
-    """The evaluator of a run of `config`, as its loop makes it, and the rows."""
+def parts(config: Config, *, whole_vocabulary: bool = False) -> tuple[Evaluator, Split]:
+    """The evaluator of a run of `config`, as its loop makes it, and the rows.
+
+    whole_vocabulary: train that of tokens that do not occur in them too, as on a GPU.
+    """
     import torch
 
     from trainer.cutting import Packed
@@ -83,6 +86,7 @@ def parts(config: Config) -> tuple[Evaluator, Split]:
     from trainer.memory.open_card import open_card
     from trainer.memory.recovery import Recovery, TokenBudget
     from trainer.model.build import build_model, load_tokenizer
+    from trainer.model.vocabulary import train_occurring_tokens
     from trainer.optimizer import build_optimizer
     from trainer.step import TrainStep, precision_for
 
@@ -91,6 +95,8 @@ def parts(config: Config) -> tuple[Evaluator, Split]:
     split = tokenised(rows.val, tokenizer=tokenizer, cache_dir=cache_directory(config))
     model = build_model(config.model, tasks=rows.tasks, vocabulary_size=len(tokenizer))
     model.use_packing()
+    if not whole_vocabulary:
+        train_occurring_tokens(model.net, [split.tokens.occurring()])
     weights = [[1.0] * len(task.classes) for task in rows.tasks]
     loss = MultiTaskLoss(rows.tasks, weights=weights, label_smoothing=0.0)
     scaler = torch.amp.GradScaler("cpu", enabled=False)

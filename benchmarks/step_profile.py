@@ -2,12 +2,14 @@
 
     python -m benchmarks.step_profile --cold DIR --model DIR [--steps 20] [--threads 1]
     python -m benchmarks.step_profile --cold DIR --model DIR --compile [--repeats 3]
+    python -m benchmarks.step_profile --cold DIR --model DIR --vocabulary [--repeats 3]
 
 The step is the product's: an effective batch of COLD's dev rows in packs, forward and backward, clipped,
 AdamW. Shares are of the time that torch's profiler lays to operations themselves, over all steps but the
 first few; its clock runs on while other processes have the core. With --compile nothing is profiled: steps of
 the model as it is and of one whose layers' feed-forward part, then also attention's output part, went through
-torch.compile take turns on the same rows.
+torch.compile take turns on the same rows. With --vocabulary so do steps that train the whole vocabulary and
+steps that train the rows of tokens that occur.
 """
 
 from __future__ import annotations
@@ -63,14 +65,14 @@ class Stepper:
     labels_NT: NDArray[np.int64]
 
     @classmethod
-    def of(cls, config: Config) -> Stepper:
+    def of(cls, config: Config, *, whole_vocabulary: bool = False) -> Stepper:
         """With the model of `config`, in training mode; its rows are the validation rows."""
         import torch
 
         from trainer.cutting import Packed
 
         torch.manual_seed(config.experiment.seed)
-        evaluator, split = parts(config)
+        evaluator, split = parts(config, whole_vocabulary=whole_vocabulary)
         evaluator.step.model.train()
         multiple = evaluator.step.precision.token_multiple
         cutting = Packed(split, max_length=MAX_LENGTH, multiple=multiple)
@@ -157,9 +159,19 @@ def compare(config: Config, *, steps: int, repeats: int) -> None:
         print(f"  and {first.cpu_s:.1f} s of it for the first {WARM_UP} steps, compilation included")
 
 
-def _turn(plain: Stepper, compiled: Stepper, *, steps: int) -> float:
-    """Plain, compiled, compiled, plain, on the same rows."""
-    costs = [Cost.of(partial(_several, one, steps=steps)).cpu_s for one in (plain, compiled, compiled, plain)]
+def compare_vocabulary(config: Config, *, steps: int, repeats: int) -> None:
+    """Print how many times as fast the steps are that train the rows of tokens that occur."""
+    whole, occurring = Stepper.of(config, whole_vocabulary=True), Stepper.of(config)
+    for stepper in (whole, occurring):
+        _several(stepper, steps=WARM_UP)
+    turns = [_turn(whole, occurring, steps=steps) for _ in range(repeats)]
+    of, to = (len(one.step.model.net.get_input_embeddings().weight) for one in (whole, occurring))
+    print(f"rows of {to:,} tokens in place of {of:,}: {Spread.of(turns):.2f} times as fast by CPU time")
+
+
+def _turn(plain: Stepper, other: Stepper, *, steps: int) -> float:
+    """Plain, other, other, plain, on the same rows."""
+    costs = [Cost.of(partial(_several, one, steps=steps)).cpu_s for one in (plain, other, other, plain)]
     return (costs[0] + costs[3]) / (costs[1] + costs[2])
 
 
@@ -178,6 +190,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="that are measured, or of each turn")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="compare with torch.compile")
+    parser.add_argument("--vocabulary", action="store_true", help="compare with training all of it")
     parser.add_argument("--repeats", type=int, default=3, help="turns of the comparison")
     arguments = parser.parse_args()
 
@@ -190,6 +203,8 @@ def main() -> None:
         )
         if arguments.compile:
             compare(config, steps=arguments.steps, repeats=arguments.repeats)
+        elif arguments.vocabulary:
+            compare_vocabulary(config, steps=arguments.steps, repeats=arguments.repeats)
         else:
             show_shares(config, steps=arguments.steps)
 

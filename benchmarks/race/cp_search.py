@@ -60,6 +60,7 @@ def _space(rules: Rules) -> dict[str, Any]:
             "training.num_epochs": rules.epochs,
             "training.evaluations_per_epoch": rules.evaluations,
             "callbacks.custom": ["benchmarks.race.cp_search:Reporter"],
+            "experiment.seed": rules.seed,  # as the peers' Trainers
         },
         "search": {
             "training.learning_rate": _floats(LEARNING_RATE, log=True),
