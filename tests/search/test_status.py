@@ -173,3 +173,11 @@ def test_a_study_named_by_its_file_is_looked_at_beside_that_file(finished: Path,
     found = status(str(finished / "one.db"), tmp_path / "elsewhere")
     assert found.final is not None
     assert found.final.model_dir == str(finished / "one" / "final" / "model")
+
+
+def test_a_file_in_the_place_of_the_directory_holds_no_finish(tmp_path: Path) -> None:
+    optuna.create_study(storage=sqlite_url(tmp_path / "one.db"), study_name="one", direction="maximize")
+    (tmp_path / "one").touch()
+    found = status("one", tmp_path)
+    assert found.final is None
+    assert found.given_up is None
