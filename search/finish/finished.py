@@ -94,6 +94,6 @@ def read_given_up(study_directory: Path) -> str | None:
     """Which part died too often, of what and how often; None: none, or it went on since."""
     try:
         found = json.loads((study_directory / FINAL / GIVEN_UP).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):  # the latter: a file has the place of the directory
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return str(found["died"]) if History(study_directory / found["directory"]).deaths() else None

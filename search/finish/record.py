@@ -51,5 +51,5 @@ def read_plain(path: Path, *, key: str | None = None) -> Any:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return found[_FOUND] if key is None or found[_KEY] == key else None
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, KeyError, TypeError):
         return None
