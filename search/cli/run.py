@@ -104,11 +104,6 @@ def _search(space: Space, flags: RunFlags, *, settings: dict[str, Any]) -> None:
     choose_gpu(flags.gpu)
     options = _options(flags, settings)
     with clean_stdout(flags.json):
-        if flags.engine == "local":
-            # Before anything else: what follows takes a second, and the second core has nothing to do.
-            from search.engine.local import LocalEngine
-
-            LocalEngine().warm_up()
         from search.run import run_space
 
         report = run_space(space, options=options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -131,6 +132,7 @@ def main(job: Job, connection: Connection) -> None:
     """Entry of the child process: whatever happens to `job`, `outcome.json` is the last act."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.enable()  # if the forkserver could not end its imports, nobody has
     line = Line(connection, reports=Path(job.directory) / REPORTS)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: line.interrupt())
     threading.Thread(target=_watch_parent, args=(line, Path(job.directory)), daemon=True).start()

@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -52,14 +51,6 @@ class LocalEngine:
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(list(preload))
-
-    def warm_up(self) -> None:
-        """Let the forkserver begin its imports, whose end a first job waits for; done when it has begun.
-
-        All that children are to find in the environment is set by now.
-        """
-        if self._context.get_start_method() == "forkserver":
-            forkserver.ensure_running()
 
     def start(self, job: Job) -> Child:
         """Start `job`; whatever outcome an earlier attempt left in its directory is removed first.

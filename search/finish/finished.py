@@ -17,6 +17,8 @@ from trainer import Interval, write_json
 FINAL = "final"
 #: below `final/`: which part died too often to be begun again
 GIVEN_UP = "given-up.json"
+#: fields of a `Final` that every record has (a test compares)
+_WITHOUT_DEFAULT = ("status", "directory", "trial", "experiment_dir")
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ def read_finished(study_directory: Path) -> Finished | None:
     # again as all else that a glance does.
     found = read_plain(home / "final.json")
     try:
-        return None if found is None or found["model_dir"] is None else _in_short(found, home)
-    except (KeyError, TypeError):  # of another version
+        # As `Final` is built: what has no default must be there.
+        whole = found is not None and all(key in found for key in _WITHOUT_DEFAULT)
+        return _in_short(found, home) if whole and found.get("model_dir") is not None else None
+    except (AttributeError, KeyError, TypeError):  # of another version
         return None
 
 
@@ -64,10 +68,10 @@ def _in_short(final: Mapping[str, Any], home: Path) -> Finished:
     return Finished(
         trial=final["trial"],
         model_dir=str(model) if model.is_dir() else None,
-        eval_f1_macro=final["eval_f1_macro"],
-        test_f1_macro=final["test_f1_macro"],
-        baseline_f1_macro=final["baseline_f1_macro"],
-        verdict=_verdict(final["evaluation"], final["comparison"]),
+        eval_f1_macro=final.get("eval_f1_macro"),
+        test_f1_macro=final.get("test_f1_macro"),
+        baseline_f1_macro=final.get("baseline_f1_macro"),
+        verdict=_verdict(final.get("evaluation"), final.get("comparison")),
     )
 
 

@@ -10,8 +10,9 @@ import pytest
 from optuna.trial import TrialState
 
 from search.catalog import locate_study
+from search.finish.final import Final
 from search.finish.finished import note_given_up
-from search.finish.record import write_record
+from search.finish.record import read_record, write_record
 from search.finish.words import verdict
 from search.history import DIED, History
 from search.status import StudyStatus, look_at
@@ -141,6 +142,18 @@ def test_a_finished_study_names_its_model_with_its_score_and_the_baseline_s(fini
 def test_a_record_that_is_torn_or_of_another_version_is_no_finished_model(finished: Path, left: str) -> None:
     (finished / "one" / "final" / "final.json").write_text(left)
     assert status("one", finished).final is None
+
+
+def test_a_record_that_lacks_what_came_later_is_read_as_the_finish_reads_it(finished: Path) -> None:
+    path = finished / "one" / "final" / "final.json"
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    for key in whole["record"]:
+        path.write_text(
+            json.dumps({**whole, "record": {k: v for k, v in whole["record"].items() if k != key}})
+        )
+        record = read_record(path, Final)
+        has_model = record is not None and record.model_dir is not None
+        assert (status("one", finished).final is not None) == has_model, key
 
 
 def test_a_finished_model_that_was_deleted_is_not_named_as_if_it_were_there(finished: Path) -> None:

@@ -69,8 +69,11 @@ class Tokens:
 
     def occurring(self) -> NDArray[np.int64]:
         """The ids that rows of these tokens have, special ones and padding included."""
-        special = np.array([*self.prefix, *self.suffix, self.pad_id])
-        return np.flatnonzero(np.bincount(np.concatenate([self.ids, special])))
+        special = [*self.prefix, *self.suffix, self.pad_id]
+        occurs = np.zeros(max(int(self.ids.max(initial=0)), *special) + 1, dtype=np.bool_)
+        occurs[self.ids] = True
+        occurs[special] = True
+        return np.flatnonzero(occurs)
 
     def lengths(self, max_length: int) -> NDArray[np.int64]:
         """Tokens of each row [N], special tokens included, cut to `max_length`."""

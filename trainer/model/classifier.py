@@ -44,6 +44,8 @@ class Classifier(nn.Module):
 
     def use_packing(self) -> bool:
         """Take packed texts from now on, beside padded ones, if the family can; True if it does."""
+        if self.packs:
+            return True
         self.packs = can_pack(self.net)
         if self.packs:
             use_packing(self.net)

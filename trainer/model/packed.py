@@ -48,10 +48,10 @@ class _Spread(torch.autograd.Function):
     """Tokens to places. Nothing attends to padding, so no gradient comes from there."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, tensor_THE: Tensor, pack: Pack) -> Tensor:
+    def forward(ctx: FunctionCtx, tensor_TD: Tensor, pack: Pack) -> Tensor:
         ctx.pack = pack  # type: ignore[attr-defined]  # what autograd offers for what is no tensor
-        return tensor_THE.index_select(0, pack.places_P)
+        return tensor_TD.index_select(0, pack.places_P)
 
     @staticmethod
-    def backward(ctx: Any, grad_PHE: Tensor) -> tuple[Tensor, None]:
-        return grad_PHE.index_select(0, ctx.pack.tokens_T), None
+    def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None]:
+        return grad_PD.index_select(0, ctx.pack.tokens_T), None

@@ -22,11 +22,13 @@ from transformers import PreTrainedModel
 class OccurringTokens(nn.Embedding):
     """An embedding that trains the rows of the tokens that occur, [S, D]; it is saved and loaded whole.
 
-    whole: [V, D], of which it takes possession. occurring_S: token ids, in order, with the padding's.
+    whole: [V, D], of which it takes possession. occurring_S: token ids, in order, with the padding's. What is
+    written into a tensor of its `state_dict` is lost; `load_state_dict` takes it.
     """
 
-    _whole_VD: Tensor
+    _occurring_S: Tensor
     _places_V: Tensor
+    _whole_VD: Tensor
 
     def __init__(self, whole: nn.Embedding, occurring_S: Tensor) -> None:
         weight_VD = whole.weight.detach()
@@ -35,7 +37,10 @@ class OccurringTokens(nn.Embedding):
         padding = None if whole.padding_idx is None else int(places_V[whole.padding_idx])
         size = (len(occurring_S), weight_VD.shape[1])
         super().__init__(*size, padding_idx=padding, _weight=weight_VD[occurring_S])
-        self._occurring_S, self._places_V, self._whole_VD = occurring_S, places_V, weight_VD
+        # Buffers, so that they go where the parameter goes; what is stored is the whole table alone.
+        self.register_buffer("_occurring_S", occurring_S, persistent=False)
+        self.register_buffer("_places_V", places_V, persistent=False)
+        self.register_buffer("_whole_VD", weight_VD, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:  # torch's name
         """Embeddings of token ids, whichever they are; only of those that occur while it is trained.
@@ -44,9 +49,14 @@ class OccurringTokens(nn.Embedding):
             IndexError: another, in training.
         """
         places = self._places_V[input]
-        if not self.training and bool((places < 0).any()):
-            return F.embedding(input, self.whole())
-        return F.embedding(places, self.weight, self.padding_idx)
+        others = places < 0
+        if not bool(others.any()):
+            return F.embedding(places, self.weight, self.padding_idx)
+        if self.training:
+            found = f"token {int(input[others][0])} occurs in no training or validation row"
+            raise IndexError(f"{found}: its embedding is not trained; call model.eval() before you read it")
+        rows = F.embedding(places.clamp(min=0), self.weight, self.padding_idx)
+        return torch.where(others.unsqueeze(-1), self._whole_VD[input], rows)
 
     def whole(self) -> Tensor:
         """The table as it stands, [V, D]; the same memory every time."""
@@ -77,8 +87,9 @@ class OccurringTokens(nn.Embedding):
 
 
 def train_occurring_tokens(net: PreTrainedModel, ids: Iterable[NDArray[np.int64]]) -> None:
-    """Let `net`, which computes on the CPU, train the rows of these token ids alone, if any are trained.
+    """Let `net`, which computes on the CPU, train the rows of these token ids alone.
 
+    A vocabulary that is frozen, or no plain `nn.Embedding`, stays as it is.
     Everything that only depends on an element and its gradient comes out the same: AdamW, and clipping by the
     gradient's norm. Weight decay does not reach the other rows.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -61,7 +62,8 @@ class Talker:
         """Talk."""
         observer.say("你好")
         observer.progress(1, 2, "half")
-        return Facts("completed", os.getpid(), {"torch": "torch" in sys.modules, "cwd": str(Path.cwd())})
+        found = {"torch": "torch" in sys.modules, "cwd": str(Path.cwd()), "collects": gc.isenabled()}
+        return Facts("completed", os.getpid(), found)
 
 
 @dataclass(frozen=True)

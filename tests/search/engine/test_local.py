@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.cases import quick
 from tests.conftest import environment
 from tests.search.engine.contract import EngineContract, Talker, Watcher
 from tests.search.fakes import Scripted
-from trainer import UserError, write_text
+from trainer import UserError
 
 PRELOAD = ("tests.search.fakes",)
 
@@ -105,36 +104,6 @@ def test_a_child_is_forked_with_nothing_that_trials_do_not_use() -> None:
     assert done.stdout.strip() == "none"
 
 
-WARMING = """
-import sys
-from pathlib import Path
-from search.engine.local import LocalEngine
-LocalEngine(preload=("telling",), start_method=sys.argv[1]).warm_up()
-if sys.argv[1] == "forkserver":
-    with open("told", encoding="utf-8") as fifo:
-        print(fifo.read())
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver on Windows")
-@pytest.mark.parametrize(("method", "told"), [("forkserver", "imported"), ("spawn", "")])
-def test_warming_up_begins_the_imports_before_there_is_a_job(tmp_path: Path, method: str, told: str) -> None:
-    os.mkfifo(tmp_path / "told")
-    write_text(tmp_path / "telling.py", "open('told', 'w', encoding='utf-8').write('imported')\n")
-    command = [sys.executable, "-c", WARMING, method]
-    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**environment(), "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    assert done.stdout.strip() == told
-
-
 @pytest.mark.slow
 def test_garbage_is_looked_for_only_after_the_imports_and_not_in_them() -> None:
     script = """
@@ -146,3 +115,18 @@ assert gc.isenabled()
 assert gc.get_freeze_count() > 100_000
 """
     subprocess.run([sys.executable, "-c", script], env=environment(), check=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver on Windows")
+def test_a_child_collects_garbage_also_where_the_imports_failed(tmp_path: Path) -> None:
+    script = """
+import sys
+from search.engine.local import LocalEngine
+from tests.search.engine.contract import Talker, Watcher
+engine, watcher = LocalEngine(preload=("search.engine.deaf", "no_such_module")), Watcher()
+result = engine.run(Talker(sys.argv[1]), observer=watcher, report=watcher.report)
+print(result["environment"]["collects"])
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"

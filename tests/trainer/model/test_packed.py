@@ -169,10 +169,11 @@ def test_a_copy_of_a_packing_model_computes_with_its_own_weights(tmp_path: Path)
     assert copy.packed(batch).abs().max() > 0
 
 
-def test_attention_dropout_reaches_the_last_layer(tmp_path: Path) -> None:
-    model = classifier(tmp_path / "m", "bert", "cls")
+@pytest.mark.parametrize(("pooling", "layer"), [("cls", -1), ("mean", -1), ("cls", 0)])
+def test_attention_dropout_reaches_every_layer(tmp_path: Path, pooling: Pooling, layer: int) -> None:
+    model = classifier(tmp_path / "m", "bert", pooling)
     model.use_packing()
-    model.net.base_model.encoder.layer[-1].attention.self.dropout.p = 0.5
+    model.net.base_model.encoder.layer[layer].attention.self.dropout.p = 0.5
     batch = one_pack()
     first, second = model.packed(batch), model.packed(batch)
     assert not torch.allclose(first, second)

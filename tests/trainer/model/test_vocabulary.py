@@ -94,8 +94,20 @@ def test_an_evaluation_may_read_any_token(
 
 
 def test_a_token_that_does_not_occur_cannot_be_trained(rows: BertForSequenceClassification) -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="token 1 occurs in no training or validation row"):
         rows(OTHERS[:1][None])
+
+
+def test_beside_others_a_token_has_its_gradient(rows: BertForSequenceClassification) -> None:
+    ids_BL = torch.cat([SEEN[1:3], OTHERS[:2]])[None]
+    rows.eval()(input_ids=ids_BL).logits.sum().backward()
+    gradient_SD = rows.get_input_embeddings().weight.grad
+    assert gradient_SD is not None
+    assert gradient_SD.abs().sum(1).nonzero().flatten().tolist() == [1, 2]
+
+
+def test_it_goes_where_the_model_goes(rows: BertForSequenceClassification) -> None:
+    assert rows.to(torch.bfloat16).state_dict()[TABLE].dtype == torch.bfloat16
 
 
 def test_weights_of_a_whole_table_are_loaded(
