@@ -29,7 +29,7 @@ def _row(name: str, value: str, *, start: int) -> Iterator[str]:
 
 def _folded(text: str, *, width: int) -> Iterator[str]:
     """Parts of `text` that take at most `width` columns: cut between words, and within one that is longer."""
-    for line in text.split("\n"):
+    for line in text.expandtabs().split("\n"):
         kept = ""
         for word in _words(line, width=width):
             if kept and cells(kept + word.rstrip()) > width:

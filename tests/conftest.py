@@ -71,7 +71,10 @@ def migrations_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def statements_compiled_once() -> Iterator[None]:
-    """Whoever opens an SQLite file has each statement of Optuna compiled anew, though they stay the same."""
+    """Whoever opens an SQLite file has each statement of Optuna compiled anew, though they stay the same.
+
+    Processes that tests start keep to SQLAlchemy's own way.
+    """
     kept: dict[Any, Any] = {}
 
     def share(connection: Connection) -> None:

@@ -25,6 +25,10 @@ def test_a_name_may_be_missing_and_a_value_have_several_lines() -> None:
     assert in_columns([("Best", "one\ntwo"), ("", "three")]) == [" Best  one", "       two", "       three"]
 
 
+def test_a_tab_takes_the_columns_that_a_terminal_gives_it() -> None:
+    assert in_columns([("Best", "a\tb")]) == [" Best  a       b"]
+
+
 @given(WORDS)
 def test_no_line_is_too_wide_none_could_take_the_next_word_and_nothing_is_lost(words: list[str]) -> None:
     value = " ".join(words)
