@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from trainer.model.dropout import dropout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from trainer.data.packs import Group, Pack
 
@@ -89,21 +89,13 @@ class _Heads(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, projected_TF: Tensor, pack: Pack, heads: int) -> tuple[Tensor, ...]:
-        ctx.pack, ctx.heads, ctx.dtype = pack, heads, projected_TF.dtype
-        placed_PF = projected_TF.index_select(0, pack.places_P)
-        return tuple(
-            part_RHWE.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-            for part_RHWE in _by_head(placed_PF, pack, heads)
-        )
+        ctx.pack, ctx.dtype = pack, projected_TF.dtype
+        return _taken_up(projected_TF.index_select(0, pack.places_P), pack, heads, parts=3)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        shape = (len(ctx.pack.places_P), 3 * ctx.heads * grads[0].shape[-1])
-        placed_PF = torch.empty(shape, dtype=ctx.dtype)
-        for part_RHWE, grad_RHWE in zip(_by_head(placed_PF, ctx.pack, ctx.heads), grads, strict=True):
-            part_RHWE.copy_(grad_RHWE)
         # Nothing attends to padding, so no gradient comes from there.
-        return placed_PF.index_select(0, ctx.pack.tokens_T), None, None
+        return _laid_down(grads, ctx.pack, parts=3, dtype=ctx.dtype), None, None
 
 
 class _Tokens(torch.autograd.Function):
@@ -111,24 +103,33 @@ class _Tokens(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, pack: Pack, dtype: torch.dtype, *outputs: Tensor) -> Tensor:
-        heads, width = outputs[0].shape[1], outputs[0].shape[-1]
-        ctx.pack, ctx.heads = pack, heads  # type: ignore[attr-defined]  # what autograd offers for what is no tensor
-        placed_PD = torch.empty(len(pack.places_P), heads * width, dtype=dtype)
-        for part_RHWE, output_RHWE in zip(_by_head(placed_PD, pack, heads, parts=1), outputs, strict=True):
-            part_RHWE.copy_(output_RHWE)
-        return placed_PD.index_select(0, pack.tokens_T)
+        ctx.pack, ctx.heads = pack, outputs[0].shape[1]  # type: ignore[attr-defined]  # what autograd offers for what is no tensor
+        return _laid_down(outputs, pack, parts=1, dtype=dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor | None, ...]:
         placed_PD = grad_TD.index_select(0, ctx.pack.places_P).index_fill_(0, ctx.pack.padding_Q, 0)
-        grads = (
-            part_RHWE.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-            for part_RHWE in _by_head(placed_PD, ctx.pack, ctx.heads, parts=1)
-        )
-        return None, None, *grads
+        return None, None, *_taken_up(placed_PD, ctx.pack, ctx.heads, parts=1)
 
 
-def _by_head(placed_PF: Tensor, pack: Pack, heads: int, *, parts: int = 3) -> Iterator[Tensor]:
+def _taken_up(placed_PF: Tensor, pack: Pack, heads: int, *, parts: int) -> tuple[Tensor, ...]:
+    """What lies in places -> each group's parts by head, float32 [R, H, W, E]."""
+    return tuple(
+        part_RHWE.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        for part_RHWE in _by_head(placed_PF, pack, heads, parts=parts)
+    )
+
+
+def _laid_down(found: Sequence[Tensor], pack: Pack, *, parts: int, dtype: torch.dtype) -> Tensor:
+    """The other way, and on to tokens: [T, parts x HE] of `dtype`."""
+    heads, width = found[0].shape[1], found[0].shape[-1]
+    placed_PF = torch.empty(len(pack.places_P), parts * heads * width, dtype=dtype)
+    for part_RHWE, found_RHWE in zip(_by_head(placed_PF, pack, heads, parts=parts), found, strict=True):
+        part_RHWE.copy_(found_RHWE)
+    return placed_PF.index_select(0, pack.tokens_T)
+
+
+def _by_head(placed_PF: Tensor, pack: Pack, heads: int, *, parts: int) -> Iterator[Tensor]:
     """Views [R, H, W, E] of each group's parts (query, key and value are three), group after group."""
     sizes = [group.rows * group.width for group in pack.groups]
     for group, texts_QF in zip(pack.groups, torch.split(placed_PF, sizes), strict=True):

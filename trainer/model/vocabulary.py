@@ -7,7 +7,7 @@ step, and yet it is made, measured and taken to AdamW, which reads and writes mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -107,16 +107,19 @@ def train_occurring_tokens(net: PreTrainedModel, ids: Iterable[NDArray[np.int64]
 
 def widened_state(net: PreTrainedModel, optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """The optimizer's `state_dict` as of a model whose vocabulary is whole: that is what is stored."""
-    return _resized(net, optimizer, state, widen=True)
+    return _resized(net, optimizer, state, OccurringTokens.widened)
 
 
 def narrowed_state(net: PreTrainedModel, optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """A stored `state_dict` as `optimizer` takes it, whose parameters are those of `net`."""
-    return _resized(net, optimizer, state, widen=False)
+    return _resized(net, optimizer, state, OccurringTokens.narrowed)
 
 
 def _resized(
-    net: PreTrainedModel, optimizer: Optimizer, state: dict[str, Any], *, widen: bool
+    net: PreTrainedModel,
+    optimizer: Optimizer,
+    state: dict[str, Any],
+    resize: Callable[[OccurringTokens, Tensor], Tensor],
 ) -> dict[str, Any]:
     tokens = net.get_input_embeddings()
     if not isinstance(tokens, OccurringTokens):
@@ -127,14 +130,9 @@ def _resized(
         for parameter, number in zip(group["params"], stored["params"], strict=True)
         if parameter is tokens.weight
     )
+    # A number, such as how many steps were taken, stays as it is.
     resized = {
-        key: _resized_moment(tokens, value, widen=widen) for key, value in state["state"][index].items()
+        key: resize(tokens, value) if value.ndim == 2 else value
+        for key, value in state["state"][index].items()
     }
     return {**state, "state": {**state["state"], index: resized}}
-
-
-def _resized_moment(tokens: OccurringTokens, value: Tensor, *, widen: bool) -> Tensor:
-    """A number, such as how many steps were taken, stays as it is."""
-    if value.ndim < 2:
-        return value
-    return tokens.widened(value) if widen else tokens.narrowed(value)
