@@ -41,7 +41,7 @@ class Progress:
     step: optimizer steps done; evaluations: made so far; stale: evaluations since the best;
     kept: name of a checkpoint on disk -> value of the watched metric, best first; seconds: spent so
     far. *_tokens: token budgets of training and evaluation, after what memory allowed; lowered_tokens: of
-    training, by class of lengths.
+    training, by class of lengths. precision: of its arithmetic so far (fp32, fp16, bf16).
     """
 
     step: int = 0
@@ -61,6 +61,7 @@ class Progress:
     oom_events: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     peak_bytes: int | None = None
+    precision: str = ""
     identity: str = ""
 
 

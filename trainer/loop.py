@@ -48,7 +48,7 @@ class Loop:
         self.config = parts.config
         self.journal = journal
         self.report = report
-        self.progress = Progress()
+        self.progress = Progress(precision=parts.step.precision.name)
         self.selection = Selection(parts.config, checkpoints=parts.experiment.checkpoints)
         self.recovery = Recovery(parts.card, say=journal.say)
         events = self.progress.oom_events
@@ -99,6 +99,7 @@ class Loop:
             step.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"], self.parts.card.device)
         self.progress = progress
+        progress.precision = step.precision.name
         self._started -= progress.seconds
         self.budget.tokens = progress.budget_tokens or self.budget.tokens
         self.budget.lowered = dict(progress.lowered_tokens)

@@ -185,8 +185,18 @@ class _Run:
             loop.progress.identity = start.progress.identity
             loop.selection.settle(loop.progress)  # what a run that cannot be resumed left here
             return
+        before = start.progress.precision
         loop.resume(start.checkpoint, start.progress)
         self.journal.say(f"Going on from {start.checkpoint} at step {start.progress.step}")
+        self._compare_precision(before, loop.progress.precision)
+
+    def _compare_precision(self, before: str, now: str) -> None:
+        """Settings are as they were; what they come to depends on the machine."""
+        if before and before != now:
+            self.journal.say(
+                f"Warning: until here it computed in {before}, and on this machine it computes in {now}: "
+                "digits are not those of a run on one machine"
+            )
 
     def _finish(self, loop: Loop) -> dict[str, Any]:
         """Best weights to final_model.pt; test rows, if any, are scored here and only here."""

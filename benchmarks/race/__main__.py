@@ -108,6 +108,8 @@ def _environment() -> dict[str, str]:
     here = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+    # A user's second start finds modules compiled, whoever's they are.
+    quiet["PYTHONDONTWRITEBYTECODE"] = ""
     return {**os.environ, **quiet, "PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE"}
 
 

@@ -11,9 +11,12 @@ import re
 from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from unicodedata import east_asian_width
+from unicodedata import category, east_asian_width
 
 from search.language.choice import ENGLISH, current
+
+#: Unicode's categories of what is drawn over the character before it, or not at all
+_NO_WIDTH = {"Mn", "Me", "Cf"}
 
 _FIELD = re.compile(r"\{(\w+)(\*?)\}")
 _PLAIN = re.compile(r"\{\w+\}")
@@ -141,8 +144,14 @@ def padded(text: str, *, to: int) -> str:
 
 
 def cells(text: str) -> int:
-    """Columns that `text` takes on a terminal, where a Chinese character takes two."""
-    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+    """Columns that `text` takes on a terminal: two for a Chinese character, none for an accent of its own."""
+    return sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if category(character) in _NO_WIDTH:
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
 
 
 def _compiled(english: str) -> re.Pattern[str]:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ HOOK = Path(__file__).parent / "hook"
 KILLED = -signal.SIGKILL
 #: for a command on a busy machine
 _LONGEST_S = 900
+#: for what a command is to say; shorter than a test may take, which would end it without a word
+_SILENT_S = 300
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,24 @@ def begin(command: Sequence[str], *, home: Path, moment: Moment | None = None) -
         encoding="utf-8",
         start_new_session=True,
     )
+
+
+def read_until(process: subprocess.Popen[str], *words: str) -> str:
+    """What a command says until it has said all of `words`; where it does not, the error has it all."""
+    output = process.stderr or process.stdout
+    assert output is not None
+    said, missing = "", set(words)
+    killer = threading.Timer(_SILENT_S, os.killpg, (process.pid, signal.SIGKILL))
+    killer.start()
+    try:
+        for line in output:
+            said += line
+            missing = {one for one in missing if one not in line}
+            if not missing:
+                return said
+    finally:
+        killer.cancel()
+    raise AssertionError(f"it never said {missing}, but:\n{said}")
 
 
 def wait_for(process: subprocess.Popen[str]) -> Ended:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from search.answers import LIMIT_VARIABLE, Answers
 from search.lines import read_lines
 from search.storage import open_existing, sqlite_url
-from tests.faults.moments import Moment, begin, cp_search, wait_for
+from tests.faults.moments import Moment, begin, cp_search, read_until, wait_for
 from tests.faults.test_grpc import await_server, served
-from tests.faults.test_power import COMMAND, INTERRUPTED, press_ctrl_c, project, read_until
+from tests.faults.test_power import COMMAND, INTERRUPTED, press_ctrl_c, project
 from tests.search.postgres import Postgres, free_port
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,8 @@ class Server:
     def thaw(self) -> None:
         """Let it go on."""
         for process in family_of(self.pid):
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # its connection was given up meanwhile
+                process.resume()
 
     def trials(self) -> list[FrozenTrial]:
         """As they are stored."""

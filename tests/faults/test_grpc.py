@@ -19,8 +19,8 @@ from search.storage import quiet_optuna, sqlite_url
 from search.study import open_study
 from search.verdict import Verdict
 from search.worker import tell
-from tests.faults.moments import Moment, begin, cp_search, wait_for
-from tests.faults.test_power import COMMAND, INTERRUPTED, press_ctrl_c, project, read_until, trials_of
+from tests.faults.moments import Moment, begin, cp_search, read_until, wait_for
+from tests.faults.test_power import COMMAND, INTERRUPTED, press_ctrl_c, project, trials_of
 from tests.search.fakes import Bench
 from tests.search.postgres import free_port
 

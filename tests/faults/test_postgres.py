@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from search.storage import open_existing, quiet_optuna, without_password
 from tests.conftest import environment
+from tests.faults.moments import read_until
 from tests.search.postgres import PASSWORD, Postgres
 
 pytestmark = pytest.mark.slow
@@ -43,17 +44,8 @@ def begin(home: Path, url: str, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
+        start_new_session=True,
     )
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    assert process.stdout is not None
-    found = ""
-    for line in process.stdout:
-        found += line
-        if words in line:
-            return found
-    raise AssertionError(f"it never said {words!r}:\n{found}")
 
 
 def states(url: str) -> list[str]:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.space import load_space
 from search.study import open_study
-from tests.faults.moments import KILLED, Moment, begin, cp_search, run, wait_for
+from tests.faults.moments import KILLED, Moment, begin, cp_search, read_until, run, wait_for
 from tests.search.cli.test_bad_input import SPACE
 from trainer import write_sample
 
@@ -123,14 +123,3 @@ def test_ctrl_c_on_a_ray_cluster_lets_all_trials_save_themselves(tmp_path: Path)
 def press_ctrl_c(process: subprocess.Popen[str]) -> None:
     """As a terminal does: to the whole process group."""
     os.killpg(process.pid, signal.SIGINT)
-
-
-def read_until(process: subprocess.Popen[str], *words: str) -> None:
-    """Until all of `words` were said."""
-    assert process.stderr is not None
-    missing = set(words)
-    for line in process.stderr:
-        missing = {one for one in missing if one not in line}
-        if not missing:
-            return
-    raise AssertionError(f"it never said {missing}")

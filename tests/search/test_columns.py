@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from search.columns import in_columns
 from search.language import cells
 
-WORDS = st.lists(st.text("ab/中文，", min_size=1, max_size=150), min_size=1)
+WORDS = st.lists(st.text("ab/中文，\u0301", min_size=1, max_size=150), min_size=1)
 
 
 def test_values_begin_below_each_other_and_a_long_one_goes_on_below_itself() -> None:
@@ -27,6 +27,12 @@ def test_a_name_may_be_missing_and_a_value_have_several_lines() -> None:
 
 def test_a_tab_takes_the_columns_that_a_terminal_gives_it() -> None:
     assert in_columns([("Best", "a\tb")]) == [" Best  a       b"]
+
+
+def test_an_accent_written_by_itself_takes_no_column() -> None:
+    assert [cells(name) for name in ("e\u0301", "zero\u200bwidth", "最佳")] == [1, 9, 4]
+    written = in_columns([("Tre\u0301sor", "kept"), ("Best", "0.8")])
+    assert written == [" Tre\u0301sor  kept", " Best    0.8"]
 
 
 @given(WORDS)

@@ -124,6 +124,24 @@ def test_a_crash_between_two_resumable_checkpoints_loses_no_best_checkpoint(
     assert_same((run(rare, directory=home), home), unbroken)
 
 
+def test_a_machine_with_other_arithmetic_is_named(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = config.training.model_copy(update={"fp16": True})
+    config = config.model_copy(update={"training": training})
+    home, said = tmp_path / "moved", []
+    for units, steps in ((True, 2), (True, 4), (False, 6), (False, 8)):
+        monkeypatch.setattr("trainer.step.multiplies_bf16", lambda units=units: units)
+        watcher = Watcher(stop_at=steps)
+        run(config, directory=home, observer=watcher)
+        said.append([line for line in watcher.lines if "computed in" in line])
+    changed = (
+        "Warning: until here it computed in bf16, and on this machine it computes in fp32: "
+        "digits are not those of a run on one machine"
+    )
+    assert said == [[], [], [changed], []]
+
+
 def test_two_interruptions_are_as_good_as_one(
     tmp_path: Path, config: Config, unbroken: tuple[Outcome, Path]
 ) -> None:

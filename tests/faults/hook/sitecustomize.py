@@ -66,11 +66,18 @@ def _strikes(rule: dict[str, Any], worker: int) -> dict[str, Callable[[], None]]
 
 
 def _freeze(pid: str) -> None:
-    """Stop a process, and all that it has begun."""
-    os.kill(int(pid), signal.SIGSTOP)
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:  # noqa: PTH123  # as below
-        for child in children.read().split():
+    """Stop a process, and all that it has begun; who has just ended is left out."""
+    with suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(int(pid), signal.SIGSTOP)
+        while _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] not in "TZX":
+            time.sleep(0.01)  # until then it may begin another one
+        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
             _freeze(child)
+
+
+def _read(file: str) -> str:
+    with open(file, encoding="utf-8") as opened:  # noqa: PTH123  # as below
+        return opened.read()
 
 
 def _set_clock(file: str) -> None:
