@@ -13,8 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer.memory.allocator import rounded
 
-_DEVICE = torch.ops.prim.device.default
-
 Event = Literal["alloc", "free"]
 #: sink(event, storage number, bytes, not rounded); numbers count from 1 in order of first sight
 Sink = Callable[[Event, int, int], None]
@@ -81,8 +79,11 @@ class LiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        """What torch calls for every operation, and wraps in each class that has one: `call` is for those."""
+        return self.call(func, args, kwargs or {})
+
+    def call(self, func: Any, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         """Run the operation and count what it made."""
-        keywords = kwargs or {}
         if self._away:
             return func(*args, **keywords)
         if torch.is_inference_mode_enabled():
@@ -92,8 +93,6 @@ class LiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
             if parts is not NotImplemented:
                 return parts
         made = func(*args, **keywords)
-        if func is _DEVICE:  # what reading `.device` of a fake tensor is; by far the most frequent
-            return made
         before, peak = self.live_bytes, self.peak_bytes
         for item in made if isinstance(made, (tuple, list)) else (made,):
             if isinstance(item, Tensor):

@@ -32,6 +32,8 @@ from trainer.model.layers import freeze
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
 
+#: what C++ asks a fake tensor for its device by: most of all operations
+_DEVICE = torch.ops.prim.device.default
 _DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -104,27 +106,23 @@ class Tape:
 class FakeMeter(LiveMeter):  # type: ignore[no-untyped-call]  # torch's own
     """A meter that has an answer where a step (Adafactor's) asks a fake tensor for its value."""
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def call(self, func: Any, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+        """As a `LiveMeter`."""
+        if func is _DEVICE:
+            return args[0].device
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].dtype.is_floating_point else 1
-        return super().__torch_dispatch__(func, types, args, kwargs)
+        return super().call(func, args, keywords)
 
 
 class CudaMeter(FakeMeter):  # type: ignore[no-untyped-call]  # torch's own
     """A fake meter that also counts what cuBLAS is given copies of, while it computes."""
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def call(self, func: Any, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         """Run the operation beside its copies, and count all of it."""
         clone, dense = torch.ops.aten.clone.default, {"memory_format": torch.contiguous_format}
-        copies = [
-            super(CudaMeter, self).__torch_dispatch__(clone, types, (operand,), dense)
-            for operand in copied_operands(func, args)
-        ]
-        made = super().__torch_dispatch__(func, types, args, kwargs)
+        copies = [super(CudaMeter, self).call(clone, (one,), dense) for one in copied_operands(func, args)]
+        made = super().call(func, args, keywords)
         del copies
         return made
 
