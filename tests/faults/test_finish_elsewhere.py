@@ -17,7 +17,7 @@ import pytest
 
 from search.finish.whereabouts import models
 from search.storage import open_existing, quiet_optuna, sqlite_url
-from tests.faults.moments import KILLED, Ended, Moment, begin, cp_search, family, run, wait_for
+from tests.faults.moments import KILLED, Ended, Moment, begin, cp_search, family, read_until, run, wait_for
 from tests.faults.test_killed_finish import project
 from tests.search.postgres import Postgres
 from tests.search.storages import grpc_server
@@ -26,17 +26,6 @@ pytestmark = pytest.mark.slow
 
 COMMAND = ("run", "space.yaml", "--jobs", "1")
 FINAL = "studies/good/final/final.json"
-
-
-def said_until(process: subprocess.Popen[str], words: str) -> None:
-    """Read stderr up to the words."""
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if words in line:
-            return
-    raise AssertionError(f"it never said {words!r}:\n{''.join(lines)}")
 
 
 def where(ended: Ended) -> list[str]:
@@ -52,12 +41,12 @@ def test_the_finish_of_machines_without_a_shared_directory_is_made_once_whoever_
     one, two = project(tmp_path / "one"), project(tmp_path / "two")
 
     first = begin(cp_search(*COMMAND), home=one)
-    said_until(first, "Confirming trial 0, seed 1043 | evaluation 1")
+    read_until(first, "Confirming trial 0, seed 1043 | evaluation 1")
     for process in family(first.pid):
         process.suspend()
 
     second = begin(cp_search(*COMMAND), home=two)
-    said_until(second, f"finishes this study on {socket.gethostname()}; waiting for it")
+    read_until(second, f"finishes this study on {socket.gethostname()}; waiting for it")
     second.send_signal(signal.SIGINT)
     assert wait_for(second).code == 130
     assert not (two / "studies/good/confirm").exists()
@@ -121,11 +110,11 @@ def test_a_finish_in_a_shared_directory_whose_machine_died_is_gone_on_with_by_an
         monkeypatch.setenv("CP_SEARCH_STORAGE", url)
         dying = Moment("os.rename", r"parts/evaluation/outcome\.json$")
         first = begin(on_machine("alpha"), home=home, moment=dying)
-        said_until(first, "Retraining trial 0")
+        read_until(first, "Retraining trial 0")
         for process in family(first.pid):
             process.suspend()
         second = begin(on_machine("beta"), home=home)
-        said_until(second, "Another worker finishes this study; waiting for it")
+        read_until(second, "Another worker finishes this study; waiting for it")
         for process in family(first.pid):
             process.resume()
         assert wait_for(first).code == KILLED
