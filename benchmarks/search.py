@@ -31,7 +31,7 @@ from search.methods import build_sampler
 from search.objective import distribution, suggest
 from search.seats import Seat, Seats
 from search.space import load_space
-from search.storage import quiet_optuna
+from search.storage.storage import quiet_optuna
 from search.study import StudyHandle, open_study
 from search.worker import Workplace, search
 from trainer import Config, Observer, Outcome, Report

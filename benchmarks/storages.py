@@ -26,7 +26,8 @@ from optuna.trial import TrialState
 from search.audience import Audience
 from search.engine.inline import InlineEngine
 from search.space import load_space
-from search.storage import STORAGE_VARIABLE, sqlite_url
+from search.storage.storage import STORAGE_VARIABLE
+from search.storage.url import sqlite_url
 from search.study import StudyHandle, open_study
 from search.worker import Workplace, search
 from tests.search.fakes import Listener
@@ -113,7 +114,7 @@ def storage(kind: str, home: Path) -> Iterator[str]:
         with grpc_server(sqlite_url(home / "served.db")) as url:
             yield url
     else:
-        from tests.search.postgres import Postgres
+        from tests.search.storage.postgres import Postgres
 
         with tempfile.TemporaryDirectory(prefix="cp-search-postgres-") as directory:
             server = Postgres(Path(directory) / "data")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from search.run import run_space as run_space
     from search.space import Space as Space
     from search.space import load_space as load_space
-    from search.storage import open_storage as open_storage
+    from search.storage.storage import open_storage as open_storage
 
 #: module -> what of it is public
 HOMES = {
@@ -46,7 +46,7 @@ HOMES = {
     "search.report.words": ["Words", "words_in"],
     "search.run": ["RetrainOptions", "RunOptions", "retrain_study", "run_space"],
     "search.space": ["Space", "load_space"],
-    "search.storage": ["open_storage"],
+    "search.storage.storage": ["open_storage"],
 }
 _HOME_OF = {name: home for home, names in HOMES.items() for name in names}
 

@@ -14,15 +14,8 @@ from search.importing import is_half_imported, may_be_replaced
 from search.origin import ORIGIN, read_origin
 from search.renaming import require_whole
 from search.sight import SeenTrial, Sight, names_in_file, sqlite_files
-from search.storage import (
-    NoStudy,
-    masked,
-    open_existing,
-    quiet_optuna,
-    sqlite_path,
-    sqlite_url,
-    storage_errors,
-)
+from search.storage.storage import NoStudy, open_existing, quiet_optuna, storage_errors
+from search.storage.url import masked, sqlite_path, sqlite_url
 from trainer import UserError, closest
 
 

@@ -23,7 +23,8 @@ from search.board.sources import Files, OneStorage, Sources, shown_of_file
 from search.catalog import Catalog, Entry
 from search.console import print_line
 from search.shelf import Shelf
-from search.storage import masked, quiet_optuna, storage_errors
+from search.storage.storage import quiet_optuna, storage_errors
+from search.storage.url import masked
 from trainer import UserError
 
 if TYPE_CHECKING:

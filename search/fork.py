@@ -16,7 +16,7 @@ from search.catalog import Catalog, Entry
 from search.change import changes
 from search.marks import ATTRIBUTE, CARRIED
 from search.space import Space
-from search.storage import NoStudy
+from search.storage.storage import NoStudy
 from trainer import UserError
 
 

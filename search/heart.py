@@ -24,7 +24,7 @@ import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from search.patience import faults
+from search.storage.patience import faults
 from search.study import StudyHandle
 
 #: system attribute of a trial: [name of the owner, number]; the name is empty once the trial was let go

@@ -17,7 +17,7 @@ from optuna.distributions import (
 )
 
 from search.dimension import Dimension, applies
-from search.gathering import together
+from search.storage.gathering import together
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

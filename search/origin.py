@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.storage import sqlite_path, sqlite_url, without_password
+from search.storage.url import sqlite_path, sqlite_url, without_password
 from trainer import UserError, write_json
 
 if TYPE_CHECKING:

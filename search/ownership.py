@@ -22,7 +22,7 @@ from search.heart import Heart, mark_of
 from search.interruption import Asked
 from search.ledger import Ledger
 from search.locks import is_held
-from search.storage import is_local
+from search.storage.url import is_local
 from search.study import StudyHandle
 from trainer import UserError, write_text
 

@@ -19,7 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from search.finish.whereabouts import follow
 from search.marks import RENAMING
 from search.origin import ORIGIN
-from search.storage import open_existing, require_existing, sqlite_url, storage_errors, without_password
+from search.storage.storage import open_existing, require_existing, storage_errors
+from search.storage.url import sqlite_url, without_password
 from search.tenancy import forget
 from trainer import UserError, write_json
 

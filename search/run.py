@@ -28,7 +28,6 @@ from search.fork import Descent, fork, warm_start
 from search.host import Host
 from search.interruption import Stop, interruption
 from search.origin import read_origin, write_origin
-from search.patience import heeding
 from search.placing import Placing, open_engine, seats_on
 from search.preflight import preflight, require_arithmetic
 from search.renaming import require_whole
@@ -37,7 +36,9 @@ from search.room import ROOM_FILE, Ask, RoomBook, SpaceRoom, Surveyor, survey
 from search.seats import Seats, Wish, arrange
 from search.space import Space
 from search.space_file import CardChoice
-from search.storage import require_existing, sqlite_url, storage_errors
+from search.storage.patience import heeding
+from search.storage.storage import require_existing, storage_errors
+from search.storage.url import sqlite_url
 from search.study import StudyHandle, best_trial, open_study, require_study
 from search.tenancy import tenant
 from search.worker import Workplace, search

@@ -28,15 +28,8 @@ from search.importing import is_half_imported
 from search.marks import ATTRIBUTE, CARRIED
 from search.methods import build_pruner, build_sampler
 from search.room import SpaceRoom, confined
-from search.storage import (
-    masked,
-    open_storage,
-    quiet_optuna,
-    require_place,
-    sqlite_path,
-    storage_errors,
-    unheard,
-)
+from search.storage.storage import open_storage, quiet_optuna, require_place, storage_errors, unheard
+from search.storage.url import masked, sqlite_path
 
 if TYPE_CHECKING:
     from search.carry import Carried

@@ -19,7 +19,8 @@ from search.heart import mark_of
 from search.locks import is_held
 from search.ownership import STUDY_LOCK, TRIAL_LOCK
 from search.renaming import Renaming, name_taken, pending, place_of, require_whole
-from search.storage import sqlite_path, sqlite_url, storage_errors
+from search.storage.storage import storage_errors
+from search.storage.url import sqlite_path, sqlite_url
 from search.tenancy import SERVED, forget, shut
 from trainer import UserError, show_size
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.gathering import together
+from search.storage.gathering import together
 from search.verdict import repeat
 
 if TYPE_CHECKING:

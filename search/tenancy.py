@@ -18,7 +18,8 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock
 
 from search.locks import is_held
-from search.storage import make_parent, sqlite_path
+from search.storage.storage import make_parent
+from search.storage.url import sqlite_path
 from trainer import UserError, disk_errors, sweep, write_json
 
 #: as the home of a server: its clients have theirs elsewhere

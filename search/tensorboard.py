@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.catalog import locate_study
-from search.storage import sqlite_path
+from search.storage.url import sqlite_path
 from trainer import UserError
 
 

@@ -25,9 +25,9 @@ from search.objective import suggest
 from search.ownership import STUDY_LOCK as STUDY_LOCK
 from search.ownership import TRIAL_LOCK as TRIAL_LOCK
 from search.ownership import Claim, Ownership
-from search.patience import faults, heeding
 from search.stopwatch import Stopwatch
-from search.storage import storage_errors
+from search.storage.patience import faults, heeding
+from search.storage.storage import storage_errors
 from search.study import StudyHandle
 from search.telling import ToldAlready as ToldAlready
 from search.telling import count_states as count_states

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Engine
 from search.cli import WAITING, main
 from search.engine.local import LocalEngine
 from search.language.choice import VARIABLE
-from tests.search.postgres import Postgres
+from tests.search.storage.postgres import Postgres
 from trainer.memory import plan
 from trainer.memory.request import PlanRequest
 from trainer.memory.trace import Trace

@@ -23,7 +23,8 @@ from benchmarks.scale.costs import EVALUATIONS, Cost, measure, timed
 from benchmarks.scale.fleet import Account, Fleet, curve, simulate
 from search.room import RoomBook, combinations, survey
 from search.space import Space, load_space
-from search.storage import open_storage, sqlite_url
+from search.storage.storage import open_storage
+from search.storage.url import sqlite_url
 from trainer import Room
 
 FLEETS = (1, 10, 100, 1000)

@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from search.importing import has_mark
 from search.sight import sqlite_files
-from search.storage import open_existing, open_file
+from search.storage.storage import open_existing, open_file
 
 #: room for the ids of one file; with a CRC-32 in front they stay below 2**53, which JavaScript can count
 _ROOM = 10**6

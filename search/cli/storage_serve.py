@@ -34,8 +34,8 @@ def storage_serve(flags: StorageServeFlags) -> None:
 
     They say --storage grpc://HOST:PORT. Ctrl-C ends it; workers wait for ten minutes until it is back.
     """
-    from search.storage import sqlite_url
-    from search.storage_server import serve_storage
+    from search.storage.server import serve_storage
+    from search.storage.url import sqlite_url
 
     url = flags.storage or sqlite_url(flags.studies_dir / SERVED)
     serve_storage(url, host=flags.host, port=flags.port, say=partial(say, err=True))

@@ -33,7 +33,7 @@ def study_import(flags: StudyImportFlags) -> None:
     """
     from search.catalog import Catalog
     from search.space_file import require_file_name
-    from search.storage import open_storage, quiet_optuna, storage_errors
+    from search.storage.storage import open_storage, quiet_optuna, storage_errors
     from search.study_document import read_document, restore
     from trainer import UserError
 

@@ -13,7 +13,8 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from search.doctor.finding import Finding
-from search.storage import masked, open_storage, storage_errors
+from search.storage.storage import open_storage, storage_errors
+from search.storage.url import masked
 from trainer import CpSearchError
 
 GIB = 2**30

@@ -27,7 +27,7 @@ from search.finish.stored import CONFIRM, read_stored
 from search.finish.turn import in_turn
 from search.finish.whereabouts import Whereabouts, key_in, made_here, models, note, withdraw
 from search.finish.words import candidate_line
-from search.storage import is_local
+from search.storage.url import is_local
 from search.study import best_trial
 from trainer import Assessment, CardFacts, Outcome, dump_config, sweep
 

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from search.finish.place import FINISH_LOCK, FinishPlace, Stopped
 from search.heart import Heart, Mark, host_of, process_gone, read_mark
-from search.patience import faults
-from search.storage import is_local
+from search.storage.patience import faults
+from search.storage.url import is_local
 from search.study import StudyHandle
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from search.marks import ATTRIBUTE
 from search.report.earlier import earlier_finish
 from search.report.facts import COMPLETE, PRUNED, Axis, ConfigSource, Saving, StudyFacts, TrialFacts, Trimmed
 from search.room import ROOM_FILE
-from search.storage import masked, quiet_optuna, sqlite_path, storage_errors
+from search.storage.storage import quiet_optuna, storage_errors
+from search.storage.url import masked, sqlite_path
 from search.verdict import told_halvings, told_measures
 
 GIB = 2**30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.storage import sqlite_path, without_password
+from search.storage.url import sqlite_path, without_password
 
 
 def directory_flag(directory: str) -> str:

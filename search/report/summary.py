@@ -11,7 +11,7 @@ from search.finish.whereabouts import Whereabouts
 from search.finish.words import closing_lines, labelled, verdict
 from search.language import translated
 from search.report.reach import flags
-from search.storage import masked
+from search.storage.url import masked
 from search.study import StudyHandle, best_trial
 from search.values import values_line
 from search.worker import count_states

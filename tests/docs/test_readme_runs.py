@@ -28,7 +28,7 @@ TINY = {
 ELSEWHERE = {
     "dashboard": "serves until it is stopped: tests/search/test_dashboard.py",
     "tensorboard": "serves until it is stopped: tests/search/test_tensorboard.py",
-    "storage serve": "serves until it is stopped: tests/search/test_storages.py",
+    "storage serve": "serves until it is stopped: tests/search/storage/test_storages.py",
     "run SPACE": "any space: tests/search/test_many_workers.py",
     "data import cold": "needs COLD: tests/trainer/data/test_importers.py",
 }

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from search.cli.app import build_app
 from search.renaming import Renaming
 from search.space import load_space
-from search.storage import open_existing, sqlite_url
+from search.storage.storage import open_existing
+from search.storage.url import sqlite_url
 from search.study import open_study
 from tests.faults.moments import begin, wait_for
 from tests.faults.test_power import COMMAND, project, trials_of

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,10 +15,11 @@ import optuna
 import pytest
 
 from search.finish.whereabouts import models
-from search.storage import open_existing, quiet_optuna, sqlite_url
+from search.storage.storage import open_existing, quiet_optuna
+from search.storage.url import sqlite_url
 from tests.faults.moments import KILLED, Ended, Moment, begin, cp_search, family, read_until, run, wait_for
 from tests.faults.test_killed_finish import project
-from tests.search.postgres import Postgres
+from tests.search.storage.postgres import Postgres
 from tests.search.storages import grpc_server
 
 pytestmark = pytest.mark.slow

@@ -13,13 +13,14 @@ import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from search.answers import LIMIT_VARIABLE, Answers
 from search.lines import read_lines
-from search.storage import open_existing, sqlite_url
+from search.storage.answers import LIMIT_VARIABLE, Answers
+from search.storage.storage import open_existing
+from search.storage.url import sqlite_url
 from tests.faults.moments import Moment, begin, cp_search, read_until, wait_for
 from tests.faults.test_grpc import await_server, served
 from tests.faults.test_power import COMMAND, INTERRUPTED, press_ctrl_c, project
-from tests.search.postgres import Postgres, free_port
+from tests.search.storage.postgres import Postgres, free_port
 
 pytestmark = pytest.mark.slow
 

@@ -15,14 +15,15 @@ from optuna.trial import TrialState
 
 from search.lines import read_lines
 from search.objective import suggest
-from search.storage import quiet_optuna, sqlite_url
+from search.storage.storage import quiet_optuna
+from search.storage.url import sqlite_url
 from search.study import open_study
 from search.verdict import Verdict
 from search.worker import tell
 from tests.faults.moments import Moment, begin, cp_search, read_until, wait_for
 from tests.faults.test_power import COMMAND, INTERRUPTED, press_ctrl_c, project, trials_of
 from tests.search.fakes import Bench
-from tests.search.postgres import free_port
+from tests.search.storage.postgres import free_port
 
 pytestmark = pytest.mark.slow
 

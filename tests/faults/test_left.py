@@ -23,15 +23,15 @@ import pytest
 from optuna.trial import TrialState
 
 import search.history
-from search.database import DatabaseStorage
 from search.engine.inline import InlineEngine
 from search.history import DIED, History
 from search.lines import append_line, read_lines
 from search.objective import suggest
 from search.ownership import STUDY_MARK
-from search.relay import RelayStorage
 from search.seats import Seats
-from search.storage import open_storage
+from search.storage.database import DatabaseStorage
+from search.storage.relay import RelayStorage
+from search.storage.storage import open_storage
 from tests.search.fakes import SPACE, Bench, Listener, Scripted, sleep_on
 from trainer import Outcome, TooManyFailures, UserError, write_json
 

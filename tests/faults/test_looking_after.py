@@ -18,7 +18,8 @@ from search.importing import mark
 from search.objective import suggest
 from search.renaming import Renaming
 from search.space import Space, load_space
-from search.storage import quiet_optuna, sqlite_url
+from search.storage.storage import quiet_optuna
+from search.storage.url import sqlite_url
 from search.study import StudyHandle, open_study
 from search.verdict import Verdict
 from search.worker import tell

@@ -11,10 +11,11 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from search.storage import open_existing, quiet_optuna, without_password
+from search.storage.storage import open_existing, quiet_optuna
+from search.storage.url import without_password
 from tests.conftest import environment
 from tests.faults.moments import read_until
-from tests.search.postgres import PASSWORD, Postgres
+from tests.search.storage.postgres import PASSWORD, Postgres
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,11 @@ from optuna.storages._grpc.server import make_server
 from search.heart import Heart
 from search.ownership import Ownership
 from search.space import Space
-from search.storage import open_storage, sqlite_url
+from search.storage.storage import open_storage
+from search.storage.url import sqlite_url
 from search.study import StudyHandle, open_study
 from tests.search.fakes import Bench, Listener
-from tests.search.postgres import free_port
+from tests.search.storage.postgres import free_port
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from search.change import changes
 from search.fork import Descent, fork, warm_start
 from search.importing import mark
 from search.marks import ATTRIBUTE, CARRIED, RENAMING
-from search.storage import sqlite_url
+from search.storage.url import sqlite_url
 from search.study import StudyHandle, open_study
 from search.worker import Workplace, search
 from tests.cases import quick

@@ -19,8 +19,8 @@ from search.catalog import Catalog
 from search.dashboard import Place, open_server, open_shelf
 from search.importing import mark
 from tests.conftest import CommandLine
-from tests.search.postgres import Postgres
 from tests.search.report.studies import whole_study
+from tests.search.storage.postgres import Postgres
 from trainer import StorageFault, UserError
 
 

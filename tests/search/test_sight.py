@@ -19,7 +19,7 @@ from search.importing import mark
 from search.marks import RENAMING
 from search.sight import SeenTrial, Sight, seen_in_file
 from search.status import look_at, look_at_all, status_of
-from search.storage import sqlite_url
+from search.storage.url import sqlite_url
 from trainer import StorageFault, UserError
 
 
@@ -174,7 +174,7 @@ def test_a_study_is_found_in_a_file_of_another_name(home: Path) -> None:
 
 @pytest.mark.slow
 def test_a_locked_file_is_waited_for_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.storage._LOOK_TIMEOUT_S", 2)
+    monkeypatch.setattr("search.storage.storage._LOOK_TIMEOUT_S", 2)
     made(home, "one")
     with closing(sqlite3.connect(home / "one.db")) as database:
         database.execute("BEGIN EXCLUSIVE")

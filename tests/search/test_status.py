@@ -16,7 +16,7 @@ from search.finish.record import read_record, write_record
 from search.finish.words import verdict
 from search.history import DIED, History
 from search.status import StudyStatus, look_at
-from search.storage import sqlite_url
+from search.storage.url import sqlite_url
 from tests.search.finals import final
 from trainer import UserError
 

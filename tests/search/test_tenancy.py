@@ -16,7 +16,7 @@ from search import tenancy
 from search.locks import is_held
 from search.origin import write_origin
 from search.run import RetrainOptions, retrain_study
-from search.storage import sqlite_url
+from search.storage.url import sqlite_url
 from search.tenancy import forget, shut, tenant
 from tests.conftest import environment
 from tests.search.fakes import Bench

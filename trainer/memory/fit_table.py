@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -168,13 +169,9 @@ class _Plans:
         step = max(1, self._question.accumulates_below)
         above = step <= MOST_ROWS and self._fits(length, step, way)
         low, high = (step, MOST_ROWS) if above else (0, min(step - 1, MOST_ROWS))
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._fits(length, middle, way):
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        return low + bisect_left(
+            range(low + 1, high + 1), True, key=lambda rows: not self._fits(length, rows, way)
+        )
 
     def _fits(self, length: int, rows: int, way: Way) -> bool:
         return self._question.fits(self._plan(length, rows, way))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -103,14 +104,11 @@ class Planner:
     def largest_rows(self, request: PlanRequest, *, card: CardSpec, most: int = 1024) -> int:
         """The largest micro-batch, up to `most`, that fits `card`; 0: none."""
         self.law(request)
-        low, high = 0, most
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.plan(replace(request, rows=middle)).fits(card):
-                low = middle
-            else:
-                high = middle - 1
-        return low
+
+        def is_too_much(rows: int) -> bool:
+            return not self.plan(replace(request, rows=rows)).fits(card)
+
+        return bisect_left(range(1, most + 1), True, key=is_too_much)
 
     def law(self, request: PlanRequest) -> RowLaw | None:
         """How the trace of `request` follows from its rows; None where it follows no law."""

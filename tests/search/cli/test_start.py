@@ -13,7 +13,7 @@ import pytest
 
 from search.cli.app import COMMANDS, STUDY_COMMANDS
 from search.language import LANGUAGES
-from search.storage import sqlite_url
+from search.storage.url import sqlite_url
 from tests.conftest import environment
 from tests.search.report.studies import whole_study
 

@@ -20,7 +20,8 @@ from search.finish.turn import FINISH_MARK, finisher
 from search.finish.whereabouts import Whereabouts, made_here, models, note
 from search.marks import IMPORTING
 from search.ownership import STUDY_LOCK
-from search.storage import open_existing, quiet_optuna, sqlite_url
+from search.storage.storage import open_existing, quiet_optuna
+from search.storage.url import sqlite_url
 from search.tenancy import tenant
 from tests.conftest import picture
 from tests.search.cli.typed import call

@@ -18,7 +18,8 @@ from search.finish.export_record import ExportRecord
 from search.finish.final import Final
 from search.finish.record import write_record
 from search.marks import ATTRIBUTE
-from search.storage import quiet_optuna, sqlite_url
+from search.storage.storage import quiet_optuna
+from search.storage.url import sqlite_url
 from trainer import (
     Assessment,
     ClassScore,

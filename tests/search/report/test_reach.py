@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.report.reach import directory_flag, flags
-from search.storage import sqlite_url
+from search.storage.url import sqlite_url
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 
-from search.database import FileStorage
-from search.storage import open_file, sqlite_url
+from search.storage.database import FileStorage
+from search.storage.storage import open_file
+from search.storage.url import sqlite_url
 
 
 @pytest.fixture

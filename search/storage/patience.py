@@ -1,7 +1,7 @@
 """A storage on the network that goes away for a while is waited for, here and nowhere else.
 
 A database server that restarts breaks the calls that are under way and refuses new ones for some seconds.
-One that is frozen takes calls and answers none: after a while that counts as the same (`search/answers.py`).
+One that is frozen takes calls and answers none: after a while that counts as the same (`answers.py`).
 Once the storage answers, the call is made again. That is safe: all calls but one write the same thing twice,
 and a trial that was made but never heard of has no owner, so that the next worker who looks takes it over.
 
@@ -24,9 +24,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
-from search.answers import Answers, Unanswered
 from search.interruption import Interrupted, Stop
-from search.relay import Call, RelayStorage, Transactional
+from search.storage.answers import Answers, Unanswered
+from search.storage.relay import Call, RelayStorage, Transactional
 
 #: SQLAlchemy's code of the error that a transaction ends with whose connection an earlier statement lost
 _LOST_BEFORE = "8s2b"

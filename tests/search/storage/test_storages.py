@@ -15,11 +15,11 @@ from search.heart import STALE_LOOKS, mark_of
 from search.interruption import Stop
 from search.objective import suggest
 from search.ownership import TRIAL_LOCK, Claim, trial_directory
-from search.storage import masked, without_password
+from search.storage.url import masked, without_password
 from search.study import open_study
 from search.verdict import FINITE, MEMORY, Verdict
 from search.worker import ToldAlready, tell
-from tests.search.postgres import Postgres
+from tests.search.storage.postgres import Postgres
 from tests.search.storages import Machine, Site, memory_site, served_site, sqlite_site
 
 VERDICT = Verdict(

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from search.answers import LOOK_S, Answers, Unanswered, watched
+from search.storage.answers import LOOK_S, Answers, Unanswered, watched
 
 #: the driver these are of
 DRIVER = "psycopg"

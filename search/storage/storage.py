@@ -13,15 +13,16 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from search import postgres
-from search.answers import Answers, limit_s
-from search.database import DatabaseStorage, FileStorage
-from search.gathering import GatheringStorage
-from search.patience import Patience, PatientStorage, faults, first_line
-from search.served import ServedStorage
+from search.storage import postgres
+from search.storage.answers import Answers, limit_s
+from search.storage.database import DatabaseStorage, FileStorage
+from search.storage.gathering import GatheringStorage
+from search.storage.patience import Patience, PatientStorage, faults, first_line
+from search.storage.served import ServedStorage
+from search.storage.url import existing_url, is_local, masked, parsed, sqlite_path
 from trainer import StorageFault, UserError
 
 #: the storage's URL, for one whose password belongs in no command line
@@ -32,8 +33,6 @@ _LOCK_TIMEOUT_S = 120
 _LOOK_TIMEOUT_S = 30
 #: a server that is there answers sooner
 _CONNECT_TIMEOUT_S = 10
-#: parameters of a URL that are passwords
-_SECRETS = ("password", "sslpassword")
 #: looks at tables that another process is making at this moment, and from one to the next
 _MAKING_LOOKS, _MAKING_S = 10, 0.5
 _EXAMPLES = "use a URL such as sqlite:///studies/NAME.db, postgresql+psycopg://USER@HOST/DATABASE or grpc://HOST:13000"
@@ -57,7 +56,7 @@ def open_storage(
     """
     answers = Answers(limit_s())
     try:
-        url = _parsed(storage_url)
+        url = parsed(storage_url)
         if url.get_backend_name() == "sqlite" and create:
             make_parent(url.database)
         served = url.get_backend_name() == "grpc"
@@ -65,7 +64,7 @@ def open_storage(
     except (ArgumentError, NoSuchModuleError) as error:
         raise UserError(f"--storage {masked(storage_url)}: {error}; {_EXAMPLES}") from error
     except ImportError as error:
-        extra = _EXTRAS.get(_parsed(storage_url).get_backend_name())
+        extra = _EXTRAS.get(parsed(storage_url).get_backend_name())
         remedy = f"; pip install 'cp-search[{extra}]'" if extra else ""
         raise UserError(
             f"{masked(storage_url)} needs a driver that is not installed: {error}{remedy}"
@@ -102,11 +101,6 @@ def require_existing(storage_url: str) -> None:
 def open_file(path: Path) -> RDBStorage:
     """The storage in an SQLite file that exists; nothing is created in it, or checked."""
     return FileStorage(existing_url(path), timeout_s=_LOOK_TIMEOUT_S)
-
-
-def is_local(storage_url: str) -> bool:
-    """A file, shared by whoever shares its directory; not a server that other machines reach as well."""
-    return _parsed(storage_url).get_backend_name() == "sqlite"
 
 
 def _database(url: URL, answers: Answers, *, create: bool) -> BaseStorage:
@@ -162,61 +156,6 @@ def _grpc_storage(url: URL, answers: Answers) -> BaseStorage:
 
 def unheard(_line: str) -> None:
     """Nobody to tell."""
-
-
-def sqlite_url(path: Path) -> str:
-    """The storage URL of an SQLite file."""
-    return URL.create("sqlite", database=str(path)).render_as_string()
-
-
-def existing_url(path: Path) -> str:
-    """The storage URL of an SQLite file that must exist: opening it makes no file."""
-    # Quoted twice: for SQLite's URI (https://www.sqlite.org/uri.html) here, for SQLAlchemy's URL below.
-    uri = path.resolve().as_uri()  # of a Windows drive, too
-    return URL.create("sqlite", database=uri, query={"mode": "rw", "uri": "true"}).render_as_string()
-
-
-def sqlite_path(storage_url: str) -> Path | None:
-    """The file of a plain SQLite URL; None for every other."""
-    try:
-        url = _parsed(storage_url)
-    except ArgumentError:
-        return None
-    plain = (
-        url.get_backend_name() == "sqlite" and not url.query and url.database not in (None, "", ":memory:")
-    )
-    return Path(str(url.database)) if plain else None
-
-
-def masked(storage_url: str) -> str:
-    """`storage_url` without its password."""
-    try:
-        return _without_secrets(_parsed(storage_url)).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "the given URL"
-
-
-def without_password(storage_url: str) -> str:
-    """`storage_url` as it may be kept: its driver asks PGPASSWORD or ~/.pgpass for the password."""
-    url = _without_secrets(_parsed(storage_url))
-    return URL.create(
-        url.drivername, url.username, None, url.host, url.port, url.database, url.query
-    ).render_as_string()
-
-
-def _parsed(storage_url: str) -> URL:
-    """Its parts. Raises ArgumentError, which does not repeat the URL: there may be a password in it."""
-    try:
-        return make_url(storage_url)
-    except ValueError:
-        raise ArgumentError(
-            "the part after the host is no port; an @ or : in a password is written %40 or %3A"
-        ) from None
-
-
-def _without_secrets(url: URL) -> URL:
-    """Without the passwords that libpq takes as parameters (its documentation, 34.1.2)."""
-    return url.difference_update_query(_SECRETS)
 
 
 def require_place(storage_url: str) -> None:

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from optuna.storages import BaseStorage, run_grpc_proxy_server
 
-from search.storage import masked, open_storage, quiet_optuna, storage_errors
+from search.storage.storage import open_storage, quiet_optuna, storage_errors
+from search.storage.url import masked
 from search.tenancy import tenant
 from trainer import UserError
 

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.storages import GrpcStorageProxy
 from optuna.storages._grpc.client import GrpcClientCache
 
-from search.answers import LOOK_S, Answers, Awaited, Unanswered
+from search.storage.answers import LOOK_S, Answers, Awaited, Unanswered
 
 #: as Optuna has it; a connection of the channel's own, for gRPC would share one that leads nowhere any more;
 #: and a server that is back is found within that time (grpc_arg_keys of gRPC's core)

@@ -14,10 +14,10 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
-from search.gathering import GatheringStorage, together
 from search.interruption import Interrupted, Stop
-from search.patience import Patience, PatientStorage, heeding, is_passing
-from search.relay import Call
+from search.storage.gathering import GatheringStorage, together
+from search.storage.patience import Patience, PatientStorage, heeding, is_passing
+from search.storage.relay import Call
 
 
 class ServerGone(Exception):

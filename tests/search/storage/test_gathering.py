@@ -14,8 +14,9 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from search.gathering import GatheringStorage, together
-from search.storage import open_storage, sqlite_url
+from search.storage.gathering import GatheringStorage, together
+from search.storage.storage import open_storage
+from search.storage.url import sqlite_url
 
 RATE = FloatDistribution(0.0, 1.0)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from search.relay import Call, RelayStorage
+from search.storage.relay import Call, RelayStorage
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

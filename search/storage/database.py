@@ -9,7 +9,7 @@ from optuna.storages import RDBStorage, _CachedStorage
 from sqlalchemy import create_engine
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from search.relay import Call
+from search.storage.relay import Call
 
 
 class DatabaseStorage(_CachedStorage):

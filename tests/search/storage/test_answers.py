@@ -17,13 +17,14 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 
-from search.answers import LIMIT_VARIABLE, Answers, Unanswered, limit_s
 from search.interruption import Interrupted, Stop
-from search.patience import PatientStorage, _patient, heeding
-from search.served import _GLANCE_S, _Stub
-from search.storage import open_storage, sqlite_url
+from search.storage.answers import LIMIT_VARIABLE, Answers, Unanswered, limit_s
+from search.storage.patience import PatientStorage, _patient, heeding
+from search.storage.served import _GLANCE_S, _Stub
+from search.storage.storage import open_storage
+from search.storage.url import sqlite_url
 from tests.search.gate import Gate, gate_to
-from tests.search.postgres import Postgres
+from tests.search.storage.postgres import Postgres
 from tests.search.storages import grpc_server
 from trainer import UserError
 
@@ -163,7 +164,7 @@ def test_a_connection_that_leads_nowhere_is_left_for_a_new_one(site: Site) -> No
 def test_a_question_that_takes_longer_than_a_glance_is_answered_all_the_same(
     served: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.served._GLANCE_S", 0.1)
+    monkeypatch.setattr("search.storage.served._GLANCE_S", 0.1)
     heard: list[str] = []
     storage = served.open(heard)
     study = study_in(storage)
