@@ -109,7 +109,7 @@ def storage(kind: str, home: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield sqlite_url(home / "many.db")
     elif kind == "grpc":
-        from tests.search.storages import grpc_server
+        from tests.search.storage.storages import grpc_server
 
         with grpc_server(sqlite_url(home / "served.db")) as url:
             yield url

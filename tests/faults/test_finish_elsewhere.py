@@ -20,7 +20,7 @@ from search.storage.url import sqlite_url
 from tests.faults.moments import KILLED, Ended, Moment, begin, cp_search, family, read_until, run, wait_for
 from tests.faults.test_killed_finish import project
 from tests.search.storage.postgres import Postgres
-from tests.search.storages import grpc_server
+from tests.search.storage.storages import grpc_server
 
 pytestmark = pytest.mark.slow
 

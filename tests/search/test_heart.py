@@ -11,7 +11,7 @@ import pytest
 
 from search.heart import Heart, mark_of, this_host
 from search.study import StudyHandle
-from tests.search.storages import Site, memory_site
+from tests.search.storage.storages import Site, memory_site
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from search.finish.place import FinishPlace, Stopped
 from search.finish.turn import finisher, in_turn
 from search.heart import _SETTLE_S, STALE_LOOKS, Heart
 from search.study import StudyHandle
-from tests.search.storages import Site, served_site
+from tests.search.storage.storages import Site, served_site
 from trainer import Silent
 
 #: of another machine: no process of this one tells whether it lives

@@ -17,7 +17,7 @@ from search.telling import twin
 from search.verdict import Verdict, judge
 from search.worker import TRIAL_LOCK, tell
 from tests.search.fakes import SPACE, Bench, Scripted
-from tests.search.storages import Site, sqlite_site
+from tests.search.storage.storages import Site, sqlite_site
 from trainer import Outcome
 
 RATE = "  training.learning_rate: {type: float, low: 1.0e-5, high: 1.0e-3, log: true}\n"

@@ -25,7 +25,7 @@ from search.origin import write_origin
 from search.run import RetrainOptions, retrain_study
 from search.study import StudyHandle
 from tests.search.finals import final
-from tests.search.storages import Site, served_site
+from tests.search.storage.storages import Site, served_site
 from trainer import Silent
 
 

@@ -25,7 +25,7 @@ from search.storage.storage import open_storage
 from search.storage.url import sqlite_url
 from tests.search.gate import Gate, gate_to
 from tests.search.storage.postgres import Postgres
-from tests.search.storages import grpc_server
+from tests.search.storage.storages import grpc_server
 from trainer import UserError
 
 

@@ -20,7 +20,7 @@ from search.study import open_study
 from search.verdict import FINITE, MEMORY, Verdict
 from search.worker import ToldAlready, tell
 from tests.search.storage.postgres import Postgres
-from tests.search.storages import Machine, Site, memory_site, served_site, sqlite_site
+from tests.search.storage.storages import Machine, Site, memory_site, served_site, sqlite_site
 
 VERDICT = Verdict(
     TrialState.COMPLETE,
