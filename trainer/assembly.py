@@ -20,7 +20,7 @@ from trainer.model.build import build_model, checkpoint_layers, has_efficient_at
 from trainer.model.classifier import Classifier
 from trainer.model.layers import freeze
 from trainer.model.vocabulary import train_occurring_tokens
-from trainer.optimizer import build_optimizer, prime
+from trainer.optimizer import build_optimizer, by_element, prime
 from trainer.parts import Parts
 from trainer.processor import multiplies_bf16
 from trainer.schedule import build_schedule, total_steps
@@ -126,6 +126,13 @@ class Assembly:
         return MultiTaskLoss(rows.tasks, weights=weights, label_smoothing=training.label_smoothing)
 
     def _model(self, splits: Sequence[Split]) -> Classifier:
+        # What is made of it may be larger than the card: a vocabulary most of which is never there.
+        with self.card.host():
+            model = self._built(splits)
+        return self.card.adopt(model)
+
+    def _built(self, splits: Sequence[Split]) -> Classifier:
+        """The model in host memory."""
         config, tasks = self.experiment.config, self.ready.rows.tasks
         efficient = config.optimization.memory_efficient_attention
         model = build_model(
@@ -145,6 +152,12 @@ class Assembly:
         freeze(model.net, trained_layers=config.training.trained_layers)
         if self.card.limit_bytes is None:  # a card's plan is of padded micro-batches
             model.use_packing()
-            if config.optimization.optimizer == "AdamW":  # Adafactor looks at the table as a whole
-                train_occurring_tokens(model.net, (split.tokens.occurring() for split in splits))
-        return self.card.adopt(model)
+        if self._by_rows():
+            train_occurring_tokens(model.net, (split.tokens.occurring() for split in splits))
+        return model
+
+    def _by_rows(self) -> bool:
+        """Whether only the vocabulary's rows that occur are trained: on a card, where that was planned."""
+        if self.card.limit_bytes is not None:
+            return self.layout.occurring is not None
+        return by_element(self.experiment.config)

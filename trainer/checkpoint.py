@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import _disable_current_modes
 
 from trainer.errors import UserError
 from trainer.files import flush, write_json
+from trainer.memory.host import host_memory
 from trainer.offload import Offloaded
 from trainer.optimizer import is_quantised
 from trainer.seal import seal
@@ -92,7 +92,7 @@ def write_tensors(path: Path, state: dict[str, Any]) -> None:
 
 def load_weights(directory: Path, *, model: nn.Module) -> None:
     """Put a checkpoint's weights into `model`; every tensor must be there and fit."""
-    with _host_memory():
+    with host_memory():
         weights = load_file(directory / _WEIGHTS)
         model.load_state_dict(weights)
 
@@ -116,7 +116,7 @@ def has_state(directory: Path) -> bool:
 
 def load_state(directory: Path) -> dict[str, Any]:
     """Optimizer, scheduler, scaler and random state of a checkpoint made by `save_checkpoint`."""
-    with _host_memory():
+    with host_memory():
         state: dict[str, Any] = torch.load(directory / _STATE, weights_only=True, map_location="cpu")
     return state
 
@@ -155,15 +155,6 @@ def drop_resumable(checkpoints: Path) -> None:
     """Remove the checkpoints for resuming: the run is complete."""
     for path in reversed(resumable_in(checkpoints)):
         _drop(path)
-
-
-def _host_memory() -> AbstractContextManager[Any]:
-    """What is read from disk lies in host memory first: a virtual card must not count it.
-
-    Beyond its limit it would, worse, fail inside safetensors, with an error that names no memory.
-    """
-    disabled: AbstractContextManager[Any] = _disable_current_modes()
-    return disabled
 
 
 def _flush_names(directory: Path) -> None:

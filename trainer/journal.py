@@ -69,8 +69,8 @@ class Journal:
         return self._observer.interrupted()
 
 
-def tokenising(journal: Journal, name: str) -> Callable[[int, int], None]:
-    """Progress through the texts of the file `name`, told on `journal` where there are many."""
+def tokenising(observer: Observer, name: str) -> Callable[[int, int], None]:
+    """Progress through the texts of the file `name`, told to `observer` where there are many."""
     parts = 0
 
     def told(done: int, total: int) -> None:
@@ -78,6 +78,6 @@ def tokenising(journal: Journal, name: str) -> Callable[[int, int], None]:
         reached = done * _LINES // total
         if total >= _MANY_TEXTS and reached > parts:
             parts = reached
-            journal.progress(done, total, f"Tokenising {name}: {done} of {total} texts")
+            observer.progress(done, total, f"Tokenising {name}: {done} of {total} texts")
 
     return told

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.config.schema import Config
-from trainer.data.splits import cache_directory
+from trainer.data.splits import cache_directory, tokenised
+from trainer.data.tokens import Progress
 from trainer.errors import Unplannable
 from trainer.memory.arithmetic import require_arithmetic
 from trainer.memory.calibration import WARN_RATIO, Calibration, calibration_key
@@ -25,17 +27,24 @@ from trainer.memory.plan_cache import PlanCache
 from trainer.memory.request import encoder_json
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from trainer.data.splits import RowSet
     from trainer.memory.card import CardSpec
     from trainer.preparation import Preparation
 
 GIB = 2**30
+
+#: a file's name -> who is told how many of its texts are tokenised
+Told = Callable[[str], Progress]
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a run lies on its card. config: what is trained and saved. fitting None: no card limits it.
 
-    notes: what the card changed, a line each.
+    notes: what the card changed, a line each. occurring: rows of the vocabulary that are planned to be
+    trained, those of tokens that occur; None: all are.
     """
 
     config: Config
@@ -43,6 +52,7 @@ class Layout:
     fitting: Fitting | None = None
     calibration: Calibration | None = None
     key: str = ""
+    occurring: int | None = None
 
     @property
     def device(self) -> str:
@@ -73,11 +83,14 @@ class Layout:
         )
 
 
-def lay_out(ready: Preparation, *, spec: CardSpec | None) -> Layout:
-    """Plan `ready` on `spec`; traces a training step unless its plan is cached."""
+def lay_out(ready: Preparation, *, spec: CardSpec | None, told: Told | None = None) -> Layout:
+    """Plan `ready` on `spec`; traces a training step unless its plan is cached.
+
+    On a card it needs the tokens of the rows; told(file): the progress where they have to be made first.
+    """
     if spec is None:
         return Layout(without_offload(ready.config))
-    return laid_out(ready.config, shape=shape_of(ready, ready.config), spec=spec)
+    return laid_out(ready.config, shape=shape_of(ready, ready.config, told=told), spec=spec)
 
 
 def laid_out(config: Config, *, shape: Shape, spec: CardSpec) -> Layout:
@@ -94,7 +107,8 @@ def laid_out(config: Config, *, shape: Shape, spec: CardSpec) -> Layout:
         return _planned(config, notes, shape=shape, spec=spec)
     except Unplannable as error:
         device = "virtual" if spec.virtual else "cuda"
-        return Layout(config, (*notes, f"No plan, and nothing to make it fit: {error}"), key=device)
+        notes = (*notes, f"No plan, and nothing to make it fit: {error}")
+        return Layout(config, notes, key=device, occurring=shape.occurring)
 
 
 def _planned(config: Config, notes: tuple[str, ...], *, shape: Shape, spec: CardSpec) -> Layout:
@@ -108,7 +122,8 @@ def _planned(config: Config, notes: tuple[str, ...], *, shape: Shape, spec: Card
     calibration = Calibration(plans / "calibration.json")
     factor = calibration.factor(key)
     fitting = fit(config, shape=shape, spec=spec, planner=planner, calibration=factor)
-    return Layout(fitting.config, (*notes, *fitting.measures), fitting, calibration, key)
+    notes = (*notes, *fitting.measures)
+    return Layout(fitting.config, notes, fitting, calibration, key, shape.occurring)
 
 
 def without_offload(config: Config) -> Config:
@@ -118,14 +133,42 @@ def without_offload(config: Config) -> Config:
     )
 
 
-def shape_of(ready: Preparation, config: Config) -> Shape:
-    """What of the run's model decides its memory; reads no weights."""
+def shape_of(ready: Preparation, config: Config, *, told: Told | None = None) -> Shape:
+    """What of the run's model decides its memory; reads no weights. told: as `lay_out`'s."""
     # Imports torch, which looking at a finished study (trainer.room) can do without.
     from trainer.model.build import can_checkpoint, encoder_config
 
     encoder = encoder_config(config.model, tasks=ready.rows.tasks, vocabulary_size=len(ready.tokenizer))
     sizes = tuple(len(task.classes) for task in ready.rows.tasks)
-    return Shape(encoder_json(encoder), sizes, checkpointable=can_checkpoint(encoder))
+    rows = trained_rows(
+        config, ready.rows, tokenizer=ready.tokenizer, vocabulary=encoder.vocab_size, told=told
+    )
+    return Shape(encoder_json(encoder), sizes, checkpointable=can_checkpoint(encoder), occurring=rows)
+
+
+def trained_rows(
+    config: Config,
+    rows: RowSet,
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    vocabulary: int,
+    told: Told | None = None,
+) -> int | None:
+    """Rows of a table of `vocabulary` that a run of `config` on a card trains, as planned; None: all.
+
+    Told by the tokens of training and validation rows, which are made if they are not in the cache.
+    """
+    from trainer.model.vocabulary import planned_rows
+    from trainer.optimizer import by_element
+
+    if not by_element(config) or config.training.trained_layers is not None:
+        return None
+    cache = cache_directory(config)
+    splits = [
+        tokenised(each, tokenizer=tokenizer, cache_dir=cache, progress=told and told(each.table.path.name))
+        for each in (rows.train, rows.val)
+    ]
+    return planned_rows((split.tokens.occurring() for split in splits), vocabulary=vocabulary)
 
 
 def plans_directory(config: Config) -> Path:

@@ -45,6 +45,14 @@ def _optimizer(groups: Groups, config: Config) -> Optimizer:
     return AdamW(groups, lr=rate, betas=BETAS, eps=EPSILON, fused=True)
 
 
+def by_element(config: Config) -> bool:
+    """Whether each element is updated by its own gradient alone, whatever else its parameter holds.
+
+    Adafactor looks at a matrix as a whole; AdamW of 8 bits keeps its state by blocks.
+    """
+    return config.optimization.optimizer == "AdamW"
+
+
 def require_optimizer(config: Config) -> None:
     """Check that the configured optimizer is installed.
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trainer.data.splits import RowSet, read_rows
-from trainer.layout import Layout, laid_out, spec_of
+from trainer.errors import ModelError
+from trainer.journal import tokenising
+from trainer.layout import Layout, laid_out, spec_of, trained_rows
 from trainer.memory.card import show_size
 from trainer.memory.fitting import Shape, Verdict
 from trainer.memory.request import encoder_json
 from trainer.model.source import is_builtin
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from trainer.config.schema import Config
+    from trainer.layout import Told
     from trainer.memory.card import CardSpec
+    from trainer.outcome import Observer
 
 MIB = 2**20
 
@@ -46,8 +53,12 @@ class Room:
         return f"needs {show_size(self.needed_bytes)}, {more}"
 
 
-def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[Room]:
+def plan_rooms(
+    configs: Sequence[Config], *, card: CardSpec | None, observer: Observer | None = None
+) -> Iterator[Room]:
     """The room of each of `configs`, in turn; traces a training step unless its plan is cached.
+
+    observer: told how far many texts are tokenised, where that was not done before.
 
     A card that is not virtual is planned as CUDA would use it, here or not; where it is here, with no more
     memory than the device has. None: the device that is here.
@@ -61,7 +72,7 @@ def plan_rooms(configs: Sequence[Config], *, card: CardSpec | None) -> Iterator[
     spec = spec_of(card, device_for(card)) or card
     if spec is None:
         raise ValueError("no card is named and there is no CUDA device")
-    shapes = Shapes()
+    shapes = Shapes(told=partial(tokenising, observer) if observer else None)
     for config in configs:
         yield room_of(laid_out(config, shape=shapes.shape(config), spec=spec), spec)
 
@@ -81,11 +92,16 @@ def room_of(layout: Layout, spec: CardSpec) -> Room:
 
 
 class Shapes:
-    """Shapes of models, reading each file of rows and each vocabulary once."""
+    """Shapes of models, reading each file of rows and each vocabulary once.
 
-    def __init__(self) -> None:
+    told: as `lay_out`'s.
+    """
+
+    def __init__(self, *, told: Told | None = None) -> None:
+        self._told = told
         self._rows: dict[str, RowSet] = {}
-        self._vocabularies: dict[str, int] = {}
+        self._tokenizers: dict[str, PreTrainedTokenizerFast | None] = {}
+        self._trained: dict[tuple[object, ...], int | None] = {}
 
     def shape(self, config: Config) -> Shape:
         """What of the model of `config` decides its memory; reads no weights.
@@ -104,24 +120,47 @@ class Shapes:
         require_checkpointing(encoder, config.optimization.gradient_checkpointing)
         require_layers(encoder, config.training.trained_layers)
         sizes = tuple(len(task.classes) for task in rows.tasks)
-        return Shape(encoder_json(encoder), sizes, checkpointable=can_checkpoint(encoder))
+        occurring = self._occurring(config, rows, vocabulary=encoder.vocab_size)
+        return Shape(encoder_json(encoder), sizes, can_checkpoint(encoder), occurring)
 
     def _rows_of(self, config: Config) -> RowSet:
-        key = config.data.model_dump_json() + config.model.model_dump_json(
-            include={"num_labels", "use_multitask", "tasks", "task_weights"}
-        )
+        key = _rows_key(config)
         if key not in self._rows:
             self._rows[key] = read_rows(config)
         return self._rows[key]
 
     def _vocabulary(self, config: Config, rows: RowSet) -> int | None:
         """Of a builtin model, which takes it from the training texts; others have theirs in their config."""
-        name = config.model.name
-        if not is_builtin(name):
-            return None
-        key = f"{name} {rows.train.table.path}"
-        if key not in self._vocabularies:
-            from trainer.model.build import load_tokenizer
+        found = self._tokenizer(config, rows) if is_builtin(config.model.name) else None
+        return None if found is None else len(found)
 
-            self._vocabularies[key] = len(load_tokenizer(config.model, texts=rows.train.table.texts))
-        return self._vocabularies[key]
+    def _occurring(self, config: Config, rows: RowSet, *, vocabulary: int) -> int | None:
+        """Rows of the vocabulary that are trained; of a model that has no tokenizer here, all (None)."""
+        training, optimizer = config.training.trained_layers, config.optimization.optimizer
+        key = (_rows_key(config), config.model.name, training, optimizer)
+        if key not in self._trained:
+            tokenizer = self._tokenizer(config, rows)
+            self._trained[key] = (
+                None
+                if tokenizer is None
+                else trained_rows(config, rows, tokenizer=tokenizer, vocabulary=vocabulary, told=self._told)
+            )
+        return self._trained[key]
+
+    def _tokenizer(self, config: Config, rows: RowSet) -> PreTrainedTokenizerFast | None:
+        from trainer.model.build import load_tokenizer
+
+        name = config.model.name
+        key = f"{name} {rows.train.table.path}" if is_builtin(name) else name
+        if key not in self._tokenizers:
+            try:
+                self._tokenizers[key] = load_tokenizer(config.model, texts=rows.train.table.texts)
+            except ModelError:  # its weights may be planned all the same
+                self._tokenizers[key] = None
+        return self._tokenizers[key]
+
+
+def _rows_key(config: Config) -> str:
+    """What decides the rows that `config` reads, and the tasks in them."""
+    told_by = {"num_labels", "use_multitask", "tasks", "task_weights"}
+    return config.data.model_dump_json() + config.model.model_dump_json(include=told_by)

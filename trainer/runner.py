@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from trainer.errors import NonFinite, OutOfMemory
 from trainer.experiment import Experiment, new_directory
 from trainer.files import write_text, write_whole
 from trainer.identity import identity_of
-from trainer.journal import Journal
+from trainer.journal import Journal, tokenising
 from trainer.layout import Layout, lay_out, spec_of
 from trainer.loop import Loop
 from trainer.memory.context import device_for
@@ -94,7 +95,8 @@ class _Setting:
 
     def layout(self, ready: Preparation) -> Layout:
         """`ready` laid on the card."""
-        return lay_out(ready, spec=spec_of(self.card, self.present))
+        spec = spec_of(self.card, self.present)
+        return lay_out(ready, spec=spec, told=partial(tokenising, self.observer))
 
     def train(self, ready: Preparation, home: Path, ancestry: Ancestry) -> Outcome:
         """One stage in `home`, from its newest checkpoint there, or from what `ancestry` left."""

@@ -87,7 +87,7 @@ class RoomJob:
         from trainer import plan_rooms
 
         found = []
-        for room in plan_rooms(self.configs, card=self.card):
+        for room in plan_rooms(self.configs, card=self.card, observer=observer):
             found.append(room)
             observer.progress(len(found), len(self.configs), "Planning memory")
         return Rooms(found)

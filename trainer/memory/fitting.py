@@ -35,12 +35,25 @@ Verdict = Literal["fits", "tight", "no"]
 class Shape:
     """What of a model decides its memory: `encoder_json` of its configuration, and classes per task.
 
-    checkpointable: activations can be recomputed; not of every family.
+    checkpointable: activations can be recomputed; not of every family. occurring: rows of the vocabulary that
+    a run trains on a card; None: all.
     """
 
     encoder: str
     sizes: tuple[int, ...]
     checkpointable: bool = True
+    occurring: int | None = None
+
+    def request(self, config: Config, spec: CardSpec) -> PlanRequest:
+        """The step that training such a model with `config` repeats on `spec`."""
+        asked = request_of(
+            config,
+            encoder=self.encoder,
+            sizes=self.sizes,
+            occurring=self.occurring,
+            cuda=not spec.virtual,
+        )
+        return on_card(asked, spec)
 
 
 @dataclass(frozen=True)
@@ -137,9 +150,7 @@ def _largest(config: Config, *, shape: Shape, spec: CardSpec, planner: Planner) 
 
     def request(micro: int) -> PlanRequest:
         training = {"batch_size": micro, "effective_batch_size": effective}
-        asked = _with(config, training=training)
-        found = request_of(asked, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
-        return on_card(found, spec)
+        return shape.request(_with(config, training=training), spec)
 
     if planner.plan(request(effective)).fits(spec):
         return effective
@@ -197,10 +208,9 @@ class _Question:
 
 
 def _judge(config: Config, rung: Rung, question: _Question) -> Fitting:
-    spec, shape, factor = question.spec, question.shape, question.calibration
+    spec, factor = question.spec, question.calibration
     applied = on_rung(config, rung)
-    request = request_of(applied, encoder=shape.encoder, sizes=shape.sizes, cuda=not spec.virtual)
-    plan = question.planner.plan(on_card(request, spec))
+    plan = question.planner.plan(question.shape.request(applied, spec))
     # A virtual card counts tensors and nothing else, so its plan needs no margin.
     planned = plan.tensor_peak_bytes if spec.virtual else plan.allocated_bytes
     needed = round(factor * (planned if spec.virtual else plan.needed_bytes))

@@ -1,10 +1,12 @@
-"""The plain CPU: no limit, nothing counted."""
+"""The plain CPU, and host memory beside a card: no limit, nothing counted."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from trainer.memory.card import Card
 
@@ -38,3 +40,12 @@ class HostCard(Card):
 
     def reset_peak(self) -> None:
         """Nothing to reset."""
+
+
+def host_memory() -> AbstractContextManager[Any]:
+    """Around work on what lies in host memory, where no `Card` is at hand: a virtual one must not count it.
+
+    Beyond its limit it would, worse, fail inside safetensors, with an error that names no memory.
+    """
+    disabled: AbstractContextManager[Any] = _disable_current_modes()
+    return disabled

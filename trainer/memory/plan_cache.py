@@ -17,7 +17,7 @@ from trainer.memory.request import PlanRequest
 #: whose source decides what a plan says: the step that is traced, and what traces and replays it
 _SOURCES = (
     *("step.py", "loss.py", "optimizer.py", "offload.py"),
-    *("model/build.py", "model/classifier.py", "model/tiny.py"),
+    *("model/build.py", "model/classifier.py", "model/tiny.py", "model/vocabulary.py"),
     *("memory/allocator.py", "memory/meter.py", "memory/plan.py", "memory/planned_optimizer.py"),
     *("memory/rehearsal.py", "memory/request.py", "memory/semantics.py", "memory/trace.py"),
 )

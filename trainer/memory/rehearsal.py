@@ -29,6 +29,7 @@ from trainer.memory.trace import Trace, in_order
 from trainer.model.build import checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
 from trainer.model.layers import freeze
+from trainer.model.vocabulary import train_rows
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
 
@@ -88,6 +89,8 @@ def random_model(request: PlanRequest) -> Classifier:
     net = AutoModelForSequenceClassification.from_config(config, **arguments)
     checkpoint_layers(net, request.checkpointing)
     freeze(net, trained_layers=request.trained_layers)
+    if request.occurring is not None:
+        train_rows(net, request.occurring)
     return Classifier(net, sizes=request.sizes, pooling=request.pooling)
 
 

@@ -76,7 +76,8 @@ class PlanRequest:
     encoder: transformers' configuration as JSON, `model_type` included. sizes: classes per task. rows,
     length: the largest micro-batch. trained_layers: top layers that are not frozen; None: nothing is.
     accumulated: gradients are alive during forward (more than one micro-batch per optimizer step, or
-    gradients zeroed instead of dropped).
+    gradients zeroed instead of dropped). occurring: rows of the vocabulary that are trained, while the whole
+    of it lies in host memory; None: it is trained whole.
     """
 
     encoder: str
@@ -90,6 +91,7 @@ class PlanRequest:
     checkpointing: Checkpointing = False
     trained_layers: int | None = None
     accumulated: bool = False
+    occurring: int | None = None
     software: Software = field(default_factory=Software)
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,8 +137,15 @@ def request_for(
     return request_of(config, encoder=encoder_json(encoder), sizes=sizes, cuda=cuda)
 
 
-def request_of(config: Config, *, encoder: str, sizes: tuple[int, ...], cuda: bool = True) -> PlanRequest:
-    """As `request_for`, of an encoder that is known by its `encoder_json`."""
+def request_of(
+    config: Config,
+    *,
+    encoder: str,
+    sizes: tuple[int, ...],
+    occurring: int | None = None,
+    cuda: bool = True,
+) -> PlanRequest:
+    """As `request_for`, of an encoder that is known by its `encoder_json`; occurring: as `PlanRequest`'s."""
     optimization = config.optimization
     return PlanRequest(
         encoder=encoder,
@@ -150,6 +159,7 @@ def request_of(config: Config, *, encoder: str, sizes: tuple[int, ...], cuda: bo
         checkpointing=optimization.gradient_checkpointing,
         trained_layers=config.training.trained_layers,
         accumulated=config.accumulation_steps > 1,
+        occurring=occurring,
         software=Software(cuda=cuda, workspace_bytes=CUBLAS_WORKSPACE if cuda else 0),
     )
 

@@ -8,7 +8,7 @@ step, and yet it is made, measured and taken to AdamW, which reads and writes mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -18,29 +18,34 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from trainer.memory.host import host_memory
+
+#: what a plan's number of rows is rounded up to, so that folds and samples, whose tokens are nearly as many,
+#: share plans. It counts at most 255 rows too many: 3 MiB of a base model with AdamW
+PLANNED_STEP = 256
+
 
 class OccurringTokens(nn.Embedding):
     """An embedding that trains the rows of the tokens that occur, [S, D]; it is saved and loaded whole.
 
-    whole: [V, D], of which it takes possession. occurring_S: token ids, in order, with the padding's. What is
-    written into a tensor of its `state_dict` is lost; `load_state_dict` takes it.
+    The whole table stays in host memory wherever the module goes, and what is made of it is made there.
+    whole: [V, D], on the CPU, of which it takes possession. occurring_S: token ids, in order, with the
+    padding's, which is the one at `padding`. What is written into a tensor of its `state_dict` is lost;
+    `load_state_dict` takes it.
     """
 
-    _occurring_S: Tensor
     _places_V: Tensor
-    _whole_VD: Tensor
 
-    def __init__(self, whole: nn.Embedding, occurring_S: Tensor) -> None:
+    def __init__(self, whole: nn.Embedding, occurring_S: Tensor, *, padding: int | None) -> None:
         weight_VD = whole.weight.detach()
         places_V = torch.full((len(weight_VD),), -1)
         places_V[occurring_S] = torch.arange(len(occurring_S))
-        padding = None if whole.padding_idx is None else int(places_V[whole.padding_idx])
         size = (len(occurring_S), weight_VD.shape[1])
         super().__init__(*size, padding_idx=padding, _weight=weight_VD[occurring_S])
-        # Buffers, so that they go where the parameter goes; what is stored is the whole table alone.
-        self.register_buffer("_occurring_S", occurring_S, persistent=False)
+        # A buffer goes where the parameter goes; the others are none, so that they stay.
         self.register_buffer("_places_V", places_V, persistent=False)
-        self.register_buffer("_whole_VD", weight_VD, persistent=False)
+        self._occurring_S = occurring_S
+        self._whole_VD = weight_VD
 
     def forward(self, input: Tensor) -> Tensor:  # torch's name
         """Embeddings of token ids, whichever they are; only of those that occur while it is trained.
@@ -49,31 +54,48 @@ class OccurringTokens(nn.Embedding):
             IndexError: another, in training.
         """
         places = self._places_V[input]
-        others = places < 0
-        if not bool(others.any()):
+        # A number, which a plan can answer for; the wait of a GPU for it is one a micro-batch.
+        if not places.numel() or int(places.min()) >= 0:
             return F.embedding(places, self.weight, self.padding_idx)
+        others = places < 0
         if self.training:
             found = f"token {int(input[others][0])} occurs in no training or validation row"
             raise IndexError(f"{found}: its embedding is not trained; call model.eval() before you read it")
         rows = F.embedding(places.clamp(min=0), self.weight, self.padding_idx)
-        return torch.where(others.unsqueeze(-1), self._whole_VD[input], rows)
+        rows[others] = self._fetched(input[others])
+        return rows
+
+    def _fetched(self, ids_N: Tensor) -> Tensor:
+        """Rows of the whole table, [N, D], where the parameter is."""
+        with host_memory():
+            rows_ND = self._whole_VD[ids_N.to("cpu")]
+        return rows_ND.to(self.weight.device, copy=True)
 
     def whole(self) -> Tensor:
-        """The table as it stands, [V, D]; the same memory every time."""
-        with torch.no_grad():
-            return self._whole_VD.index_copy_(0, self._occurring_S, self.weight)
+        """The table as it stands, [V, D], in host memory; the same memory every time."""
+        with torch.no_grad(), host_memory():
+            return self._whole_VD.index_copy_(0, self._occurring_S, self.weight.to("cpu"))
 
     def widened(self, state_SD: Tensor) -> Tensor:
         """What an optimizer keeps of the rows, as it would of the whole table: nothing of the others, 0."""
-        return state_SD.new_zeros(self._whole_VD.shape).index_copy_(0, self._occurring_S, state_SD)
+        with host_memory():
+            state_VD = torch.zeros(self._whole_VD.shape, dtype=state_SD.dtype)
+            return state_VD.index_copy_(0, self._occurring_S, state_SD.to("cpu"))
 
     def narrowed(self, state_VD: Tensor) -> Tensor:
         """The other way."""
-        return state_VD[self._occurring_S]
+        with host_memory():
+            return state_VD.to("cpu")[self._occurring_S]
 
     def is_whole(self, state: Tensor) -> bool:
         """Whether it has a row of each token."""
         return state.shape == self._whole_VD.shape
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OccurringTokens:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
+        with host_memory():
+            self._whole_VD = self._whole_VD.to(self.weight.dtype)
+        return self
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         destination[f"{prefix}weight"] = self.whole()
@@ -81,28 +103,59 @@ class OccurringTokens(nn.Embedding):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         key = f"{prefix}weight"
         if key in state_dict and self.is_whole(state_dict[key]):
-            self._whole_VD.copy_(state_dict[key])
+            with host_memory():
+                self._whole_VD.copy_(state_dict[key])
             state_dict = {**state_dict, key: self.narrowed(self._whole_VD)}
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def train_occurring_tokens(net: PreTrainedModel, ids: Iterable[NDArray[np.int64]]) -> None:
-    """Let `net`, which computes on the CPU, train the rows of these token ids alone.
+    """Let `net`, which is on the CPU still, train the rows of these token ids alone.
 
     A vocabulary that is frozen, or no plain `nn.Embedding`, stays as it is.
     Everything that only depends on an element and its gradient comes out the same: AdamW, and clipping by the
     gradient's norm. Weight decay does not reach the other rows.
     """
     whole = net.get_input_embeddings()
-    if type(whole) is not nn.Embedding or not whole.weight.requires_grad:
+    if not _is_plain(whole):
         return
-    occurs_V = np.zeros(len(whole.weight), dtype=np.bool_)
+    padding = whole.padding_idx
+    occurring_S = _occurring(ids, size=len(whole.weight), padding=padding)
+    place = None if padding is None else int(np.searchsorted(occurring_S, padding))
+    net.set_input_embeddings(OccurringTokens(whole, torch.from_numpy(occurring_S), padding=place))
+
+
+def train_rows(net: PreTrainedModel, count: int) -> None:
+    """As `train_occurring_tokens` of so many tokens, whichever they are: a plan asks no more."""
+    whole = net.get_input_embeddings()
+    if not _is_plain(whole):
+        return
+    padding = None if whole.padding_idx is None else 0
+    net.set_input_embeddings(OccurringTokens(whole, torch.arange(count), padding=padding))
+
+
+def planned_rows(ids: Iterable[NDArray[np.int64]], *, vocabulary: int) -> int | None:
+    """How many rows of a table of `vocabulary` are planned where these token ids occur, padding included.
+
+    Rounded up to a whole `PLANNED_STEP`; None where that is the whole table.
+    """
+    found = 1 + len(_occurring(ids, size=vocabulary, padding=None))
+    rows = -(-found // PLANNED_STEP) * PLANNED_STEP
+    return rows if rows < vocabulary else None
+
+
+def _is_plain(table: nn.Module) -> TypeGuard[nn.Embedding]:
+    return type(table) is nn.Embedding and table.weight.requires_grad
+
+
+def _occurring(ids: Iterable[NDArray[np.int64]], *, size: int, padding: int | None) -> NDArray[np.int64]:
+    occurs_V = np.zeros(size, dtype=np.bool_)
     occurs_V[0] = True  # what packs are filled up with
     for some in ids:
         occurs_V[some] = True
-    if whole.padding_idx is not None:
-        occurs_V[whole.padding_idx] = True
-    net.set_input_embeddings(OccurringTokens(whole, torch.from_numpy(np.flatnonzero(occurs_V))))
+    if padding is not None:
+        occurs_V[padding] = True
+    return np.flatnonzero(occurs_V)
 
 
 def widened_state(net: PreTrainedModel, optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
