@@ -88,8 +88,9 @@ def test_more_rows_and_longer_texts_never_take_less() -> None:
 
 
 @pytest.mark.slow
-def test_a_law_from_three_traces_is_exact_for_every_other() -> None:
-    request = replace(small_request(), precision="fp16", accumulated=True)
+@pytest.mark.parametrize("occurring", [None, 256])
+def test_a_law_from_three_traces_is_exact_for_every_other(occurring: int | None) -> None:
+    request = replace(small_request(), precision="fp16", accumulated=True, occurring=occurring)
     planner = Planner()
     found = planner.plans(request, rows=(1, 2, 7, 33, 64, 200))
     assert planner.law(request) is not None
@@ -193,6 +194,7 @@ def test_a_torn_cache_file_is_as_good_as_none(tmp_path: Path, content: str) -> N
         {"precision": "bf16"},
         {"accumulated": True},
         {"trained_layers": 1},
+        {"occurring": 256},
         {"software": Software(expandable=True)},
     ],
 )

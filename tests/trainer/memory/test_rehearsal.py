@@ -7,6 +7,7 @@ from itertools import product
 from operator import eq
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -23,6 +24,7 @@ from trainer.memory.request import OptimizerKind, PlanRequest, PrecisionName, So
 from trainer.model.build import checkpoint_layers
 from trainer.model.classifier import Classifier
 from trainer.model.layers import freeze
+from trainer.model.vocabulary import train_occurring_tokens
 from trainer.optimizer import prime
 from trainer.step import Precision, TrainStep
 
@@ -34,6 +36,8 @@ def measured_peak(request: PlanRequest) -> int:
     net = AutoModelForSequenceClassification.from_config(bert(), attn_implementation=request.attention)
     checkpoint_layers(net, request.checkpointing)
     freeze(net, trained_layers=request.trained_layers)
+    if request.occurring is not None:
+        train_occurring_tokens(net, [np.arange(request.occurring)])
     model = Classifier(net, sizes=request.sizes, pooling=request.pooling).train()
     dtype = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[request.precision]
     with LiveMeter() as meter:
@@ -101,6 +105,21 @@ def test_frozen_layers_are_planned_as_they_run_and_take_less(trained: int, check
     assert found.peak_bytes == measured_peak(frozen)
     assert found.gradients_bytes < more.gradients_bytes
     assert found.peak_bytes < more.peak_bytes
+
+
+@pytest.mark.parametrize("optimizer", quick("adamw_fused", others=["adamw_offload"]))
+def test_rows_of_tokens_that_occur_are_planned_as_they_run_and_the_others_not(
+    optimizer: OptimizerKind,
+) -> None:
+    whole = replace(small_request(rows=16, length=64), optimizer=optimizer, accumulated=True, software=HOST)
+    rows = replace(whole, occurring=300)
+    found, more = rehearse(rows), rehearse(whole)
+    assert found.peak_bytes == measured_peak(rows)
+    others = (
+        (1000 - 300) * 128 * 4
+    )  # of weights and of gradients; what tells where a row is are 8 bytes a token
+    assert more.weights_bytes - found.weights_bytes == pytest.approx(others - 8 * 1000, abs=512)
+    assert more.gradients_bytes - found.gradients_bytes == others
 
 
 def test_the_fake_step_allocates_and_frees_what_the_real_one_does() -> None:

@@ -11,9 +11,13 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from transformers import BertConfig, BertForSequenceClassification
 
+from trainer.memory.allocator import rounded
+from trainer.memory.card import CardSpec
+from trainer.memory.virtual import VirtualCard
 from trainer.model.vocabulary import (
     OccurringTokens,
     narrowed_state,
+    planned_rows,
     train_occurring_tokens,
     widened_state,
 )
@@ -108,6 +112,35 @@ def test_beside_others_a_token_has_its_gradient(rows: BertForSequenceClassificat
 
 def test_it_goes_where_the_model_goes(rows: BertForSequenceClassification) -> None:
     assert rows.to(torch.bfloat16).state_dict()[TABLE].dtype == torch.bfloat16
+
+
+def test_the_whole_table_stays_in_host_memory(rows: BertForSequenceClassification) -> None:
+    by = optimizer(rows)
+    train(rows, by, steps=1)
+    elsewhere = VirtualCard(CardSpec("holds the rows", 2**20, virtual=True))
+    taken = sum(rounded(tensor.nbytes) for tensor in (*rows.parameters(), *rows.buffers()))
+    with elsewhere:
+        elsewhere.adopt(rows)
+        elsewhere.limit_bytes = taken + 512
+        assert elsewhere.live_bytes() == taken
+        state = rows.state_dict()
+        rows.load_state_dict(state)
+        narrowed_state(rows, by, widened_state(rows, by, by.state_dict()))
+        assert elsewhere.live_bytes() == taken
+    assert state[TABLE].shape == (TOKENS, 16)
+    moved = vars(rows.to("meta").get_input_embeddings()).values()
+    assert {value.device.type for value in moved if isinstance(value, torch.Tensor)} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("occurring", "vocabulary", "planned"),
+    [(1, 1000, 256), (254, 1000, 256), (255, 1000, 512), (9, 256, None)],
+)
+def test_rows_are_planned_in_steps_up_to_the_whole_table(
+    occurring: int, vocabulary: int, planned: int | None
+) -> None:
+    ids = [np.arange(1, occurring + 1), np.arange(occurring)]
+    assert planned_rows(ids, vocabulary=vocabulary) == planned
 
 
 def test_weights_of_a_whole_table_are_loaded(
