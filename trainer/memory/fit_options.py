@@ -60,6 +60,8 @@ SOFTWARE: dict[str, dict[str, Any]] = {
     "lazy-state": {"primed": False},  # the optimizer's state is made in its first step
     "expandable-segments": {"expandable": True},  # PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 }
+#: with these a run on a card trains only rows of tokens that occur
+TRAINING_ROWS = frozenset[OptimizerKind]({"adamw_fused", "adamw_offload"})
 CHECKPOINTING: dict[str, Checkpointing] = {"off": False, "selective": "selective", "on": True}
 BATCH_KEYS = ("training.batch_size", "training.gradient_accumulation_steps", "training.effective_batch_size")
 
@@ -315,6 +317,10 @@ def _notes(config: Config, question: FitQuestion) -> Iterator[str]:
         yield (
             f"on a card of this size training takes micro-batches of at most {SMALL_CARD_MICRO_BATCH}, "
             "unless training.auto_batch_size is on"
+        )
+    if question.request.optimizer in TRAINING_ROWS and config.training.trained_layers is None:
+        yield (
+            "the vocabulary is planned whole; a run trains and plans only rows of tokens that occur in its data"
         )
     if is_builtin(config.model.name):
         yield f"{config.model.name} with the largest vocabulary it may take from the training texts"
