@@ -32,6 +32,8 @@ ROOM_FILE = "room.json"
 #: keys that decide how much memory a training step takes
 MEMORY_KEYS = frozenset(
     {
+        "data.train_path",  # how many tokens occur
+        "data.val_path",
         "model.name",
         "model.max_sequence_length",
         "model.pooling",

@@ -14,7 +14,17 @@ from optuna.trial import TrialState
 
 from search.engine.local import LocalEngine
 from search.marks import ATTRIBUTE
-from search.room import MOST, Planned, RoomBook, SpaceRoom, Surveyor, combinations, confined, survey
+from search.room import (
+    MOST,
+    Planned,
+    RoomBook,
+    SpaceRoom,
+    Surveyor,
+    combinations,
+    confined,
+    memory_values,
+    survey,
+)
 from search.space import Space, load_space
 from search.study import open_study
 from search.worker import Workplace, search
@@ -86,6 +96,15 @@ def test_only_the_values_that_decide_memory_are_combined(tmp_path: Path) -> None
     found = combinations(make_space(tmp_path))
     assert len(found) == 6
     assert {tuple(values) for values in found} == {(LENGTH, "model.pooling")}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_rows_decide_memory_by_the_tokens_that_occur(tmp_path: Path, split: str) -> None:
+    files = {"type": "categorical", "choices": ["clean.jsonl", "all.jsonl"]}
+    space = make_space(tmp_path, search={f"data.{split}_path": files})
+    asked = [getattr(space.trial_config(values).data, f"{split}_path") for values in combinations(space)]
+    assert asked == ["clean.jsonl", "all.jsonl"]
+    assert len({str(memory_values(values)) for values in combinations(space)}) == 2
 
 
 def test_of_dropout_only_whether_there_is_any_is_planned(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ def _notes(config: Config, question: FitQuestion) -> Iterator[str]:
         )
     if question.request.optimizer in TRAINING_ROWS and config.training.trained_layers is None:
         yield (
-            "the vocabulary is planned whole; a run trains and plans only rows of tokens that occur in its data"
+            "the vocabulary is planned whole; a run trains and plans only rows of tokens that its data has"
         )
     if is_builtin(config.model.name):
         yield f"{config.model.name} with the largest vocabulary it may take from the training texts"
