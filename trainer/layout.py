@@ -156,12 +156,11 @@ def trained_rows(
 ) -> int | None:
     """Rows of a table of `vocabulary` that a run of `config` on a card trains, as planned; None: all.
 
-    Told by the tokens of training and validation rows, which are made if they are not in the cache.
+    Known by the tokens of training and validation rows, which are made if they are not in the cache.
     """
     from trainer.model.vocabulary import planned_rows
-    from trainer.optimizer import by_element
 
-    if not by_element(config) or config.training.trained_layers is not None:
+    if not trains_rows(config):
         return None
     cache = cache_directory(config)
     splits = [
@@ -169,6 +168,13 @@ def trained_rows(
         for each in (rows.train, rows.val)
     ]
     return planned_rows((split.tokens.occurring() for split in splits), vocabulary=vocabulary)
+
+
+def trains_rows(config: Config) -> bool:
+    """Whether a run of `config` may train the rows of some tokens alone."""
+    from trainer.optimizer import by_element
+
+    return by_element(config) and config.training.trained_layers is None
 
 
 def plans_directory(config: Config) -> Path:

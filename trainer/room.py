@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trainer.data.splits import RowSet, read_rows
 from trainer.errors import ModelError
 from trainer.journal import tokenising
-from trainer.layout import Layout, laid_out, spec_of, trained_rows
+from trainer.layout import Layout, laid_out, spec_of, trained_rows, trains_rows
 from trainer.memory.card import show_size
 from trainer.memory.fitting import Shape, Verdict
 from trainer.memory.request import encoder_json
@@ -101,7 +101,7 @@ class Shapes:
         self._told = told
         self._rows: dict[str, RowSet] = {}
         self._tokenizers: dict[str, PreTrainedTokenizerFast | None] = {}
-        self._trained: dict[tuple[object, ...], int | None] = {}
+        self._trained: dict[tuple[str, str], int | None] = {}
 
     def shape(self, config: Config) -> Shape:
         """What of the model of `config` decides its memory; reads no weights.
@@ -120,7 +120,7 @@ class Shapes:
         require_checkpointing(encoder, config.optimization.gradient_checkpointing)
         require_layers(encoder, config.training.trained_layers)
         sizes = tuple(len(task.classes) for task in rows.tasks)
-        occurring = self._occurring(config, rows, vocabulary=encoder.vocab_size)
+        occurring = self._occurring(config, rows, vocabulary=getattr(encoder, "vocab_size", 0))
         return Shape(encoder_json(encoder), sizes, can_checkpoint(encoder), occurring)
 
     def _rows_of(self, config: Config) -> RowSet:
@@ -135,17 +135,19 @@ class Shapes:
         return None if found is None else len(found)
 
     def _occurring(self, config: Config, rows: RowSet, *, vocabulary: int) -> int | None:
-        """Rows of the vocabulary that are trained; of a model that has no tokenizer here, all (None)."""
-        training, optimizer = config.training.trained_layers, config.optimization.optimizer
-        key = (_rows_key(config), config.model.name, training, optimizer)
+        """Rows of the vocabulary that are trained; None: all of them."""
+        if not trains_rows(config):
+            return None
+        key = (_rows_key(config), config.model.name)
         if key not in self._trained:
-            tokenizer = self._tokenizer(config, rows)
-            self._trained[key] = (
-                None
-                if tokenizer is None
-                else trained_rows(config, rows, tokenizer=tokenizer, vocabulary=vocabulary, told=self._told)
-            )
+            self._trained[key] = self._counted(config, rows, vocabulary)
         return self._trained[key]
+
+    def _counted(self, config: Config, rows: RowSet, vocabulary: int) -> int | None:
+        tokenizer = self._tokenizer(config, rows)
+        if tokenizer is None or len(tokenizer) > vocabulary:  # what is wrong with it the run says
+            return None
+        return trained_rows(config, rows, tokenizer=tokenizer, vocabulary=vocabulary, told=self._told)
 
     def _tokenizer(self, config: Config, rows: RowSet) -> PreTrainedTokenizerFast | None:
         from trainer.model.build import load_tokenizer

@@ -137,21 +137,28 @@ def test_a_plan_is_of_no_more_than_a_step_of_rows_too_many(tmp_path: Path) -> No
     ("first", "then"),
     [
         *(("whole", "rows"), ("rows", "host")),
-        *quick(("rows", "whole"), others=[("rows", "rows"), ("host", "rows")]),
+        *quick(
+            ("rows", "whole"),
+            others=[("rows", "rows"), ("host", "rows"), ("offloaded", "rows"), ("rows", "offloaded")],
+        ),
     ],
 )
 def test_a_checkpoint_goes_on_on_any_card_and_on_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str
 ) -> None:
     # A CPU without a card takes packs, whose dropout is drawn otherwise.
-    config = with_vocabulary(tmp_path, experiment__checkpoint_interval_s=0.0, model__dropout_rate=0.0)
+    settings: dict[str, Any] = {"experiment__checkpoint_interval_s": 0.0, "model__dropout_rate": 0.0}
+    config = with_vocabulary(tmp_path, **settings)
+
+    offloaded = with_vocabulary(tmp_path, **settings, optimization__cpu_offload=True)
 
     def trained(how: str, name: str, **more: Any) -> Outcome:
         with monkeypatch.context() as patch:
             if how == "whole":
                 patch.setattr(vocabulary, "planned_rows", lambda _ids, **_size: None)
-            card = {"whole": ROOMY, "rows": SNUG, "host": None}[how]
-            return run(config, directory=tmp_path / name, card=card, **more)
+            card = {"whole": ROOMY, "rows": SNUG, "offloaded": SNUG, "host": None}[how]
+            asked = offloaded if how == "offloaded" else config
+            return run(asked, directory=tmp_path / name, card=card, **more)
 
     assert trained(first, "broken", observer=Watcher(stop_at=STOP)).status == "interrupted"
     state = torch.load(tmp_path / "broken" / "checkpoints" / "last" / "state.pt", weights_only=True)
@@ -185,13 +192,20 @@ def test_rows_of_more_tokens_are_planned_with_more(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"optimization__optimizer": "Adafactor"}, {"training__trained_layers": 1}, {"model__name": "bare"}],
-    ids=["Adafactor", "frozen", "no tokenizer"],
+    [
+        {"optimization__optimizer": "Adafactor"},
+        {"training__trained_layers": 1},
+        {"model__name": "bare"},
+        {"model__name": "other"},
+    ],
+    ids=["Adafactor", "frozen", "no tokenizer", "another model's tokenizer"],
 )
 def test_all_rows_are_planned_where_all_are_trained_or_tokens_are_not_known(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     family_config("bert", vocabulary_size=7000).save_pretrained(tmp_path / "bare")
+    save_encoder("bert", tmp_path / "other", texts=[ROWS, OTHERS])
+    family_config("bert", vocabulary_size=300).save_pretrained(tmp_path / "other")
     if "model__name" in settings:
-        settings = {"model__name": str(tmp_path / "bare")}
+        settings = {"model__name": str(tmp_path / settings["model__name"])}
     assert Shapes().shape(with_vocabulary(tmp_path, **settings)).occurring is None
