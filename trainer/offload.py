@@ -37,8 +37,8 @@ class Offloaded(Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # never called with one
         """Gradients down, update on the host, weights up."""
         with self.host():
+            self._pass_on()
             for ours, theirs in zip(self.param_groups, self.inner.param_groups, strict=True):
-                theirs.update({key: value for key, value in ours.items() if key != "params"})
                 for parameter, copy in zip(ours["params"], theirs["params"], strict=True):
                     copy.grad = None if parameter.grad is None else parameter.grad.to("cpu", copy=True)
             self.inner.step()
@@ -48,7 +48,8 @@ class Offloaded(Optimizer):
             self.inner.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """The host optimizer's."""
+        """The host optimizer's, with the rates of the next step."""
+        self._pass_on()
         return self.inner.state_dict()
 
     @torch.no_grad()
@@ -60,6 +61,11 @@ class Offloaded(Optimizer):
                 ours.update({key: value for key, value in theirs.items() if key != "params"})
                 for parameter, copy in zip(ours["params"], theirs["params"], strict=True):
                     copy.copy_(parameter)
+
+    def _pass_on(self) -> None:
+        """What schedulers set in our groups, to those of the host's optimizer."""
+        for ours, theirs in zip(self.param_groups, self.inner.param_groups, strict=True):
+            theirs.update({key: value for key, value in ours.items() if key != "params"})
 
     def _copied(self, group: dict[str, Any]) -> dict[str, Any]:
         copies = [parameter.detach().to("cpu", copy=True).requires_grad_() for parameter in group["params"]]
