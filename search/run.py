@@ -37,7 +37,7 @@ from search.seats import Seats, Wish, arrange
 from search.space import Space
 from search.space_file import CardChoice
 from search.storage.patience import heeding
-from search.storage.storage import require_existing, storage_errors, warming_up
+from search.storage.storage import require_existing, storage_errors
 from search.storage.url import sqlite_url
 from search.study import StudyHandle, best_trial, open_study, require_study
 from search.tenancy import tenant
@@ -103,11 +103,10 @@ def run_space(space: Space, *, options: RunOptions) -> StudyReport:
         preflight(space, say=audience.say)
         url = options.storage or _sqlite(options.studies_dir, space.name)
         require_study(space, storage_url=url)
-        with warming_up():  # the child that knows of cards imports torch first
-            table = _table(space, engine, audience)
-            require_arithmetic(space, cards=table.each())
-            surveyor = Surveyor(engine, audience, table.planned)
-            room = _survey(space, table, ask=surveyor, say=audience.say)
+        table = _table(space, engine, audience)
+        require_arithmetic(space, cards=table.each())
+        surveyor = Surveyor(engine, audience, table.planned)
+        room = _survey(space, table, ask=surveyor, say=audience.say)
         carry = descent.carry(card=room.card if room else None)
         stack.enter_context(tenant(url, home=options.studies_dir))
         require_whole(space.name, options.studies_dir)  # again: who came in may have waited for a renaming

@@ -7,7 +7,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,19 +72,6 @@ def open_storage(
     if not is_local(storage_url):
         storage = PatientStorage(storage, Patience(say or unheard), answers)
     return GatheringStorage(storage)
-
-
-@contextmanager
-def warming_up() -> Iterator[None]:
-    """Meanwhile what a new storage takes is imported and set up once, by opening one in memory.
-
-    For who has to wait for something else first: it is half a second of the process that waits.
-    """
-    quiet_optuna()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        opened = pool.submit(RDBStorage, "sqlite://")
-        yield
-        opened.result()
 
 
 def quiet_optuna() -> None:

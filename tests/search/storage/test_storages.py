@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +19,6 @@ from search.storage.url import masked, without_password
 from search.study import open_study
 from search.verdict import FINITE, MEMORY, Verdict
 from search.worker import ToldAlready, tell
-from tests.conftest import environment
 from tests.search.storage.postgres import Postgres
 from tests.search.storage.storages import Machine, Site, memory_site, served_site, sqlite_site
 
@@ -265,21 +262,3 @@ def test_a_password_is_neither_shown_nor_kept_wherever_the_url_has_it(url: str) 
 
 def test_a_url_that_cannot_be_read_is_not_shown() -> None:
     assert masked("postgresql://me:pa@ss:s3cr3t@host/db") == "the given URL"
-
-
-def test_after_warming_up_a_new_storage_imports_nothing_more(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from search.storage.storage import open_storage, warming_up\n"
-        "from search.storage.url import sqlite_url\n"
-        "with warming_up(): pass\n"
-        "assert not list(Path().iterdir())\n"
-        "before = set(sys.modules)\n"
-        "open_storage(sqlite_url(Path('studies.db')))\n"
-        "print(sorted(set(sys.modules) - before))"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
