@@ -19,7 +19,7 @@ from trainer.memory.recovery import Recovery
 from trainer.model.build import build_model, checkpoint_layers, has_efficient_attention
 from trainer.model.classifier import Classifier
 from trainer.model.layers import freeze
-from trainer.model.vocabulary import train_occurring_tokens
+from trainer.model.vocabulary import OccurringTokens, train_occurring_tokens
 from trainer.optimizer import build_optimizer, by_element, prime
 from trainer.parts import Parts
 from trainer.processor import multiplies_bf16
@@ -62,6 +62,8 @@ class Assembly:
         if watched:
             self._warn_of_unknown(train)
         step = self._step((train, val))
+        if watched:
+            self._tell_rows(step.model)
         steps = total_steps(config, rows=len(train.labels_NT))
         return Parts(
             config=config,
@@ -82,6 +84,14 @@ class Assembly:
         told = tokenising(self.journal, rows.table.path.name)
         cache = cache_directory(self.experiment.config)
         return tokenised(rows, tokenizer=self.ready.tokenizer, cache_dir=cache, progress=told)
+
+    def _tell_rows(self, model: Classifier) -> None:
+        tokens = model.net.get_input_embeddings()
+        if self.layout.occurring is not None and isinstance(tokens, OccurringTokens):
+            self.journal.say(
+                f"{tokens.num_embeddings:,} of the vocabulary's {tokens.vocabulary_size:,} tokens occur; the "
+                "rows of the others stay in host memory"
+            )
 
     def _warn_of_unknown(self, train: Split) -> None:
         rate, name = train.tokens.unk_rate, self.experiment.config.model.name
@@ -157,7 +167,11 @@ class Assembly:
         return model
 
     def _by_rows(self) -> bool:
-        """Whether only the vocabulary's rows that occur are trained: on a card, where that was planned."""
+        """Whether the model has only the vocabulary's rows that occur: on a card, where that was planned.
+
+        Elsewhere frozen ones cost nothing, and stay whole.
+        """
         if self.card.limit_bytes is not None:
             return self.layout.occurring is not None
-        return by_element(self.experiment.config)
+        config = self.experiment.config
+        return by_element(config) and config.training.trained_layers is None

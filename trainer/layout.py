@@ -44,7 +44,7 @@ class Layout:
     """How a run lies on its card. config: what is trained and saved. fitting None: no card limits it.
 
     notes: what the card changed, a line each. occurring: rows of the vocabulary that are planned to be
-    trained, those of tokens that occur; None: all are.
+    on the card, those of tokens that occur; None: all are.
     """
 
     config: Config
@@ -140,13 +140,11 @@ def shape_of(ready: Preparation, config: Config, *, told: Told | None = None) ->
 
     encoder = encoder_config(config.model, tasks=ready.rows.tasks, vocabulary_size=len(ready.tokenizer))
     sizes = tuple(len(task.classes) for task in ready.rows.tasks)
-    rows = trained_rows(
-        config, ready.rows, tokenizer=ready.tokenizer, vocabulary=encoder.vocab_size, told=told
-    )
+    rows = held_rows(config, ready.rows, tokenizer=ready.tokenizer, vocabulary=encoder.vocab_size, told=told)
     return Shape(encoder_json(encoder), sizes, checkpointable=can_checkpoint(encoder), occurring=rows)
 
 
-def trained_rows(
+def held_rows(
     config: Config,
     rows: RowSet,
     *,
@@ -154,13 +152,13 @@ def trained_rows(
     vocabulary: int,
     told: Told | None = None,
 ) -> int | None:
-    """Rows of a table of `vocabulary` that a run of `config` on a card trains, as planned; None: all.
+    """Rows of a table of `vocabulary` that a run of `config` on a card holds, as planned; None: all.
 
     Known by the tokens of training and validation rows, which are made if they are not in the cache.
     """
     from trainer.model.vocabulary import planned_rows
 
-    if not trains_rows(config):
+    if not holds_rows(config):
         return None
     cache = cache_directory(config)
     splits = [
@@ -170,11 +168,11 @@ def trained_rows(
     return planned_rows((split.tokens.occurring() for split in splits), vocabulary=vocabulary)
 
 
-def trains_rows(config: Config) -> bool:
-    """Whether a run of `config` may train the rows of some tokens alone."""
+def holds_rows(config: Config) -> bool:
+    """Whether a run of `config` on a card may hold the rows of some tokens alone, trained or frozen."""
     from trainer.optimizer import by_element
 
-    return by_element(config) and config.training.trained_layers is None
+    return by_element(config) or config.training.trained_layers is not None
 
 
 def plans_directory(config: Config) -> Path:

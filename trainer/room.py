@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from trainer.data.splits import RowSet, read_rows
 from trainer.errors import ModelError
 from trainer.journal import tokenising
-from trainer.layout import Layout, laid_out, spec_of, trained_rows, trains_rows
+from trainer.layout import Layout, held_rows, holds_rows, laid_out, spec_of
 from trainer.memory.card import show_size
 from trainer.memory.fitting import Shape, Verdict
 from trainer.memory.request import encoder_json
 from trainer.model.source import is_builtin
+from trainer.strategy.stages import earlier_stages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -58,6 +59,7 @@ def plan_rooms(
 ) -> Iterator[Room]:
     """The room of each of `configs`, in turn; traces a training step unless its plan is cached.
 
+    Of a run in stages it is the most that any of them needs: other rows may have more tokens.
     observer: told how far many texts are tokenised, where that was not done before.
 
     A card that is not virtual is planned as CUDA would use it, here or not; where it is here, with no more
@@ -74,7 +76,18 @@ def plan_rooms(
         raise ValueError("no card is named and there is no CUDA device")
     shapes = Shapes(told=partial(tokenising, observer) if observer else None)
     for config in configs:
-        yield room_of(laid_out(config, shape=shapes.shape(config), spec=spec), spec)
+        stages = [*(stage.config for stage in earlier_stages(config)), config]
+        rooms = [room_of(laid_out(one, shape=shapes.shape(one), spec=spec), spec) for one in stages]
+        yield _in_all(rooms)
+
+
+def _in_all(stages: Sequence[Room]) -> Room:
+    """The room of a run from those of its stages: the worst verdict, the most bytes, all measures."""
+    return replace(
+        max(stages, key=lambda room: room.needed_bytes),
+        verdict=max((room.verdict for room in stages), key=get_args(Verdict).index),
+        measures=tuple(dict.fromkeys(measure for room in stages for measure in room.measures)),
+    )
 
 
 def room_of(layout: Layout, spec: CardSpec) -> Room:
@@ -101,7 +114,7 @@ class Shapes:
         self._told = told
         self._rows: dict[str, RowSet] = {}
         self._tokenizers: dict[str, PreTrainedTokenizerFast | None] = {}
-        self._trained: dict[tuple[str, str], int | None] = {}
+        self._held: dict[tuple[str, str], int | None] = {}
 
     def shape(self, config: Config) -> Shape:
         """What of the model of `config` decides its memory; reads no weights.
@@ -135,19 +148,19 @@ class Shapes:
         return None if found is None else len(found)
 
     def _occurring(self, config: Config, rows: RowSet, *, vocabulary: int) -> int | None:
-        """Rows of the vocabulary that are trained; None: all of them."""
-        if not trains_rows(config):
+        """Rows of the vocabulary that are on the card; None: all of them."""
+        if not holds_rows(config):
             return None
         key = (_rows_key(config), config.model.name)
-        if key not in self._trained:
-            self._trained[key] = self._counted(config, rows, vocabulary)
-        return self._trained[key]
+        if key not in self._held:
+            self._held[key] = self._counted(config, rows, vocabulary)
+        return self._held[key]
 
     def _counted(self, config: Config, rows: RowSet, vocabulary: int) -> int | None:
         tokenizer = self._tokenizer(config, rows)
         if tokenizer is None or len(tokenizer) > vocabulary:  # what is wrong with it the run says
             return None
-        return trained_rows(config, rows, tokenizer=tokenizer, vocabulary=vocabulary, told=self._told)
+        return held_rows(config, rows, tokenizer=tokenizer, vocabulary=vocabulary, told=self._told)
 
     def _tokenizer(self, config: Config, rows: RowSet) -> PreTrainedTokenizerFast | None:
         from trainer.model.build import load_tokenizer

@@ -195,8 +195,8 @@ class _Run:
     def _compare_precision(self, before: str, now: str) -> None:
         """Settings are as they were; what they come to depends on the machine."""
         if before and before != now:
-            self.journal.say(
-                f"Warning: until here it computed in {before}, and on this machine it computes in {now}: "
+            self.journal.warn(
+                f"until here it computed in {before}, and on this machine it computes in {now}: "
                 "digits are not those of a run on one machine"
             )
 

@@ -15,8 +15,10 @@ from unicodedata import category, east_asian_width
 
 from search.language.choice import ENGLISH, current
 
-#: Unicode's categories of what is drawn over the character before it, or not at all
-_NO_WIDTH = {"Mn", "Me", "Cf"}
+#: Unicode's categories of what is drawn over the character before it
+_OVER_ANOTHER = {"Mn", "Me"}
+#: drawn not at all: zero-width space and joiners, word joiner, byte order mark
+_UNSEEN = "\u200b\u200c\u200d\u2060\ufeff"
 
 _FIELD = re.compile(r"\{(\w+)(\*?)\}")
 _PLAIN = re.compile(r"\{\w+\}")
@@ -149,7 +151,7 @@ def cells(text: str) -> int:
 
 
 def _width(character: str) -> int:
-    if category(character) in _NO_WIDTH:
+    if category(character) in _OVER_ANOTHER or character in _UNSEEN:
         return 0
     return 2 if east_asian_width(character) in "WF" else 1
 

@@ -102,7 +102,7 @@ def begin(command: Sequence[str], *, home: Path, moment: Moment | None = None) -
 
 
 def read_until(process: subprocess.Popen[str], *words: str) -> str:
-    """What a command says until it has said all of `words`; where it does not, the error has it all."""
+    """What a command says until it has said all of `words`; the error, where it does not, has it all."""
     output = process.stderr or process.stdout
     assert output is not None
     said, missing = "", set(words)
@@ -116,7 +116,8 @@ def read_until(process: subprocess.Popen[str], *words: str) -> str:
                 return said
     finally:
         killer.cancel()
-    raise AssertionError(f"it never said {missing}, but:\n{said}")
+    code = process.wait(_SILENT_S)
+    raise AssertionError(f"it never said {missing} and ended with {code}:\n{said}")
 
 
 def wait_for(process: subprocess.Popen[str]) -> Ended:

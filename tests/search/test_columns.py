@@ -30,7 +30,7 @@ def test_a_tab_takes_the_columns_that_a_terminal_gives_it() -> None:
 
 
 def test_an_accent_written_by_itself_takes_no_column() -> None:
-    assert [cells(name) for name in ("e\u0301", "zero\u200bwidth", "最佳")] == [1, 9, 4]
+    assert [cells(name) for name in ("e\u0301", "zero\u200bwidth", "soft\u00ad", "最佳")] == [1, 9, 5, 4]
     written = in_columns([("Tre\u0301sor", "kept"), ("Best", "0.8")])
     assert written == [" Tre\u0301sor  kept", " Best    0.8"]
 

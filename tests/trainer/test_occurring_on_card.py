@@ -21,6 +21,7 @@ from trainer.model import vocabulary
 from trainer.outcome import Outcome
 from trainer.room import Room, Shapes, plan_rooms
 from trainer.runner import run
+from trainer.strategy.stages import earlier_stages
 
 TABLE = "bert.embeddings.word_embeddings.weight"
 #: characters of no row, beside those of all
@@ -179,14 +180,51 @@ def test_a_study_plans_a_trial_as_it_runs(tmp_path: Path) -> None:
     assert list(before.measures) == outcome.measures
 
 
-def test_rows_of_more_tokens_are_planned_with_more(tmp_path: Path) -> None:
-    config, shapes = with_vocabulary(tmp_path), Shapes()
-    more = tmp_path / "more.jsonl"
-    write_rows(more, 40)
-    with more.open("a", encoding="utf-8") as stream:
+@pytest.mark.parametrize("optimizer", ["AdamW", "Adafactor"])
+def test_frozen_rows_are_held_like_trained_ones_and_take_less(tmp_path: Path, optimizer: str) -> None:
+    settings = {"model__max_sequence_length": 12, "optimization__optimizer": optimizer}
+    everything = with_vocabulary(tmp_path, **settings)
+    frozen = with_vocabulary(tmp_path, **settings, training__trained_layers=1)
+    assert room(frozen, ROOMY).needed_bytes < room(everything, ROOMY).needed_bytes
+    assert Shapes().shape(frozen).occurring == 256
+    outcomes = [
+        run(frozen, directory=tmp_path / name, card=card) for name, card in (("s", SNUG), ("r", ROOMY))
+    ]
+    assert [outcome.status for outcome in outcomes] == ["completed"] * 2
+    assert outcomes[0].predicted_peak_bytes is not None
+    assert outcomes[0].measured_peak_bytes is not None
+    assert outcomes[0].measured_peak_bytes <= outcomes[0].predicted_peak_bytes
+
+
+def with_more_tokens(path: Path) -> str:
+    """Rows with 400 characters that the others have not."""
+    write_rows(path, 40)
+    with path.open("a", encoding="utf-8") as stream:
         for start in range(0, 400, 50):  # a text is cut after 64 tokens
             stream.write(json.dumps({"text": OTHERS[start : start + 50], "labels": 0}) + "\n")
-    larger = config.model_copy(update={"data": config.data.model_copy(update={"train_path": str(more)})})
+    return str(path)
+
+
+def test_a_run_in_stages_is_planned_by_the_one_that_needs_most(tmp_path: Path) -> None:
+    config = with_vocabulary(tmp_path)
+    before = {"train_path": with_more_tokens(tmp_path / "more.jsonl"), "val_path": config.data.val_path}
+    staged = with_vocabulary(tmp_path, strategy__two_stage=before)
+    (first,) = earlier_stages(staged)
+    plain, of_first, of_both = room(config, ROOMY), room(first.config, ROOMY), room(staged, ROOMY)
+    assert plain.needed_bytes < of_first.needed_bytes == of_both.needed_bytes
+    between = CardSpec("between", (plain.needed_bytes + of_first.needed_bytes) // 2, virtual=True)
+    measured = [one for one in room(staged, between).measures if "gradient checkpointing" in one]
+    assert measured
+    assert not set(measured) & set(room(config, between).measures)
+    least = [room(one, CardSpec("none", 1, virtual=True)).needed_bytes for one in (config, first.config)]
+    small = CardSpec("small", sum(least) // 2, virtual=True)
+    assert (room(config, small).verdict, room(staged, small).verdict) == ("fits", "no")
+
+
+def test_rows_of_more_tokens_are_planned_with_more(tmp_path: Path) -> None:
+    config, shapes = with_vocabulary(tmp_path), Shapes()
+    more = with_more_tokens(tmp_path / "more.jsonl")
+    larger = config.model_copy(update={"data": config.data.model_copy(update={"train_path": more})})
     assert [shapes.shape(one).occurring for one in (config, larger, config)] == [256, 512, 256]
 
 
@@ -194,11 +232,10 @@ def test_rows_of_more_tokens_are_planned_with_more(tmp_path: Path) -> None:
     "settings",
     [
         {"optimization__optimizer": "Adafactor"},
-        {"training__trained_layers": 1},
         {"model__name": "bare"},
         {"model__name": "other"},
     ],
-    ids=["Adafactor", "frozen", "no tokenizer", "another model's tokenizer"],
+    ids=["Adafactor", "no tokenizer", "another model's tokenizer"],
 )
 def test_all_rows_are_planned_where_all_are_trained_or_tokens_are_not_known(
     tmp_path: Path, settings: dict[str, Any]

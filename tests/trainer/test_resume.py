@@ -135,6 +135,8 @@ def test_a_machine_with_other_arithmetic_is_named(
         watcher = Watcher(stop_at=steps)
         run(config, directory=home, observer=watcher)
         said.append([line for line in watcher.lines if "computed in" in line])
+    log = (home / "run.log").read_text(encoding="utf-8")
+    assert log.count("WARNING until here it computed in bf16") == 1
     changed = (
         "Warning: until here it computed in bf16, and on this machine it computes in fp32: "
         "digits are not those of a run on one machine"

@@ -318,9 +318,7 @@ def _notes(config: Config, question: FitQuestion) -> Iterator[str]:
             f"on a card of this size training takes micro-batches of at most {SMALL_CARD_MICRO_BATCH}, "
             "unless training.auto_batch_size is on"
         )
-    if question.request.optimizer in TRAINING_ROWS and config.training.trained_layers is None:
-        yield (
-            "the vocabulary is planned whole; a run trains and plans only rows of tokens that its data has"
-        )
+    if question.request.optimizer in TRAINING_ROWS or config.training.trained_layers is not None:
+        yield ("the vocabulary is planned whole; a run holds and plans only rows of tokens that its data has")
     if is_builtin(config.model.name):
         yield f"{config.model.name} with the largest vocabulary it may take from the training texts"

@@ -42,13 +42,19 @@ class OccurringTokens(nn.Embedding):
         places_V[occurring_S] = torch.arange(len(occurring_S))
         size = (len(occurring_S), weight_VD.shape[1])
         super().__init__(*size, padding_idx=padding, _weight=weight_VD[occurring_S])
+        self.weight.requires_grad_(whole.weight.requires_grad)
         # A buffer goes where the parameter goes; the others are none, so that they stay.
         self.register_buffer("_places_V", places_V, persistent=False)
         self._occurring_S = occurring_S
         self._whole_VD = weight_VD
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Tokens of the whole table."""
+        return len(self._whole_VD)
+
     def forward(self, input: Tensor) -> Tensor:  # torch's name
-        """Embeddings of token ids, whichever they are; only of those that occur while it is trained.
+        """Embeddings of token ids, whichever they are; only of those that occur where they are trained.
 
         Raises:
             IndexError: another, in training.
@@ -58,7 +64,7 @@ class OccurringTokens(nn.Embedding):
         if not places.numel() or int(places.min()) >= 0:
             return F.embedding(places, self.weight, self.padding_idx)
         others = places < 0
-        if self.training:
+        if self.training and self.weight.requires_grad:
             found = f"token {int(input[others][0])} occurs in no training or validation row"
             raise IndexError(f"{found}: its embedding is not trained; call model.eval() before you read it")
         rows = F.embedding(places.clamp(min=0), self.weight, self.padding_idx)
@@ -110,9 +116,9 @@ class OccurringTokens(nn.Embedding):
 
 
 def train_occurring_tokens(net: PreTrainedModel, ids: Iterable[NDArray[np.int64]]) -> None:
-    """Let `net`, which is on the CPU still, train the rows of these token ids alone.
+    """Let `net`, which is on the CPU still, train the rows of these token ids alone, or hold them, if frozen.
 
-    A vocabulary that is frozen, or no plain `nn.Embedding`, stays as it is.
+    A vocabulary that is no plain `nn.Embedding` stays as it is.
     Everything that only depends on an element and its gradient comes out the same: AdamW, and clipping by the
     gradient's norm. Weight decay does not reach the other rows.
     """
@@ -145,7 +151,7 @@ def planned_rows(ids: Iterable[NDArray[np.int64]], *, vocabulary: int) -> int | 
 
 
 def _is_plain(table: nn.Module) -> TypeGuard[nn.Embedding]:
-    return type(table) is nn.Embedding and table.weight.requires_grad
+    return type(table) is nn.Embedding
 
 
 def _occurring(ids: Iterable[NDArray[np.int64]], *, size: int, padding: int | None) -> NDArray[np.int64]:
@@ -175,7 +181,7 @@ def _resized(
     resize: Callable[[OccurringTokens, Tensor], Tensor],
 ) -> dict[str, Any]:
     tokens = net.get_input_embeddings()
-    if not isinstance(tokens, OccurringTokens):
+    if not isinstance(tokens, OccurringTokens) or not tokens.weight.requires_grad:
         return state
     index = next(
         number

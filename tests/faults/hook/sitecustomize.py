@@ -66,13 +66,14 @@ def _strikes(rule: dict[str, Any], worker: int) -> dict[str, Callable[[], None]]
 
 
 def _freeze(pid: str) -> None:
-    """Stop a process, and all that it has begun; who has just ended is left out."""
-    with suppress(ProcessLookupError, FileNotFoundError):
-        os.kill(int(pid), signal.SIGSTOP)
-        while _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] not in "TZX":
-            time.sleep(0.01)  # until then it may begin another one
-        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
-            _freeze(child)
+    """Stop a process, and all that it has begun and that has not just ended."""
+    os.kill(int(pid), signal.SIGSTOP)
+    while _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] not in "TZX":
+        time.sleep(0.01)  # until then it may begin another one
+    for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  # as below
+        for child in _read(f"/proc/{pid}/task/{thread}/children").split():
+            with suppress(ProcessLookupError, FileNotFoundError):
+                _freeze(child)
 
 
 def _read(file: str) -> str:

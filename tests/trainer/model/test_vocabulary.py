@@ -15,7 +15,6 @@ from trainer.memory.allocator import rounded
 from trainer.memory.card import CardSpec
 from trainer.memory.virtual import VirtualCard
 from trainer.model.vocabulary import (
-    OccurringTokens,
     narrowed_state,
     planned_rows,
     train_occurring_tokens,
@@ -176,7 +175,17 @@ def test_a_copy_has_a_table_of_its_own(rows: BertForSequenceClassification) -> N
     assert torch.equal(copy.state_dict()[TABLE], before)
 
 
-def test_a_table_that_is_not_trained_stays_as_it_is(whole: BertForSequenceClassification) -> None:
+def test_a_frozen_table_is_read_whole_and_stays_frozen(whole: BertForSequenceClassification) -> None:
     whole.get_input_embeddings().weight.requires_grad_(False)
-    train_occurring_tokens(whole, [np.array(OCCURRING)])
-    assert not isinstance(whole.get_input_embeddings(), OccurringTokens)
+    rows = deepcopy(whole)
+    train_occurring_tokens(rows, [np.array(OCCURRING)])
+    assert rows.get_input_embeddings().weight.shape == (len(SEEN), 16)
+    ids_BL = torch.arange(TOKENS)[None]
+    assert torch.equal(rows(ids_BL).logits, whole(ids_BL).logits)
+    trained = AdamW([one for one in rows.parameters() if one.requires_grad], lr=1e-2)
+    rows(ids_BL, labels=torch.tensor([1])).loss.backward()
+    trained.step()
+    assert torch.equal(rows.state_dict()[TABLE], whole.state_dict()[TABLE])
+    state = trained.state_dict()
+    assert widened_state(rows, trained, state) is state
+    assert narrowed_state(rows, trained, state) is state
