@@ -92,6 +92,14 @@ def write_draft(draft: Draft, path: Path) -> None:
     load_space(str(path))
 
 
+def batches_for(rows: int) -> list[int]:
+    """Effective batches to search, three in order, of which known good points take the middle one.
+
+    Of few rows smaller ones, so that there are enough optimizer steps.
+    """
+    return [8, 16, 32] if rows <= _EPOCHS[0][0] else [16, 32, 64]
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What the draft is made of, of the training rows; lengths in `counted`."""
@@ -118,8 +126,8 @@ class _Seen:
 
     @property
     def batches(self) -> list[int]:
-        """Effective batches: of few rows smaller ones, so that there are enough optimizer steps."""
-        return [8, 16, 32] if self.facts.rows <= _EPOCHS[0][0] else [16, 32, 64]
+        """Effective batches."""
+        return batches_for(self.facts.rows)
 
     @property
     def rarest(self) -> tuple[str, str, float] | None:

@@ -33,23 +33,43 @@ class Seat:
 
 
 class Seats:
-    """The places of one worker: `count` of them, each with `threads`; on `cards` where there are some."""
+    """The places of one worker: `count` of them, each with `threads`; on `cards` where there are some.
 
-    def __init__(self, count: int = 1, *, threads: int | None = None, cards: Sequence[CardSpec] = ()) -> None:
+    first_alone: there is one place with all threads until `deal_out`.
+    """
+
+    def __init__(
+        self,
+        count: int = 1,
+        *,
+        threads: int | None = None,
+        cards: Sequence[CardSpec] = (),
+        first_alone: bool = False,
+    ) -> None:
         self.count = count
         self.threads = threads
         self.cards = tuple(cards)
+        self._alone = first_alone
         self._packing = Packing(self.cards)
         self._taken: list[Seat] = []
 
+    @property
+    def open(self) -> int:
+        """How many trials may run now."""
+        return 1 if self._alone else self.count
+
+    def deal_out(self) -> None:
+        """Let trials run side by side from now on."""
+        self._alone = False
+
     def take(self, room: Room | None) -> Seat | None:
         """A seat for a trial with this planned room (None: not planned); None while there is no place."""
-        if len(self._taken) >= self.count:
+        if len(self._taken) >= self.open:
             return None
         share = self._share(room) if self.cards else None
         if self.cards and share is None:
             return None
-        seat = Seat(share.card if share else None, self.threads, share)
+        seat = Seat(share.card if share else None, None if self._alone else self.threads, share)
         self._taken.append(seat)
         return seat
 
@@ -60,9 +80,11 @@ class Seats:
             self._packing.release(seat.share)
 
     def line(self) -> str:
-        """`2 trials at a time, 1 thread each`."""
+        """`2 trials at a time, 1 thread each; the first alone, with all cores`."""
         trials = "1 trial" if self.count == 1 else f"{self.count} trials"
         threads = "" if self.threads is None else f", {_threads(self.threads)} each"
+        if self._alone:
+            threads = f"{threads}; the first alone, with all cores"
         cards = ""
         if len(self.cards) > 1 or (self.cards and self.count > 1):
             cards = " on " + ", ".join(f"{card.name} ({show_size(card.total_bytes)})" for card in self.cards)
@@ -88,7 +110,9 @@ def arrange(
     """Seats on this machine.
 
     Without a GPU the cores are dealt out: several trials with one thread each get more done than one with
-    all threads (benchmarks/search.py, `jobs`). On GPUs one trial a card, more where planned peaks leave room.
+    all threads (benchmarks/search.py, `jobs`). Only the first, if no number was named, has them all: a score
+    is there sooner, and what a trial needs of host memory is known before others run beside it. On GPUs one
+    trial a card, more where planned peaks leave room.
     """
     cores = host.cores()
     if wish.jobs is not None:
@@ -100,7 +124,8 @@ def arrange(
         count = max(1, min(sensible))
     on_gpu = any(not card.virtual for card in cards)
     threads = None if count == 1 or on_gpu else max(1, min(cores // count, _threads_set() or cores))
-    return Seats(count, threads=threads, cards=cards)
+    first_alone = wish.jobs is None and count > 1 and not cards
+    return Seats(count, threads=threads, cards=cards, first_alone=first_alone)
 
 
 def _in_host_memory(host: Host) -> int:

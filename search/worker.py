@@ -1,6 +1,6 @@
 """The supervisor: takes trials, has the engine run them, and tells the study how they ended.
 
-One supervisor for one worker: it alone speaks with the storage, while up to `seats.count` trials run side
+One supervisor for one worker: it alone speaks with the storage, while up to `seats.open` trials run side
 by side in processes of their own. Any number of workers may be on one study: a trial belongs to whoever holds
 the lock in its directory, and a RUNNING trial whose lock is free is taken over.
 """
@@ -165,6 +165,8 @@ class Worker:
             claim = self._ownership.take(new=self._wants_new)
             if claim is None:
                 return self._nothing_taken()
+            if claim.number > 0 or self._ledger.begun > 1:  # the study's first trial alone has all cores
+                self.workplace.seats.deal_out()
             self._pending.append(Pending(claim, suggest(claim.trial, self.space)))
             self._start_pending()
             if self.stop.asked:
@@ -173,7 +175,7 @@ class Worker:
         return None
 
     def _has_seat(self) -> bool:
-        return len(self._crew.posts) < self.workplace.seats.count and not self._crew.awaits_checkpoint
+        return len(self._crew.posts) < self.workplace.seats.open and not self._crew.awaits_checkpoint
 
     def _may_ask(self) -> bool:
         """Trials that wait keep their places from new ones, but not from one whose worker has died.
@@ -182,7 +184,7 @@ class Worker:
         """
         if any(self._crew.is_suspect(one.claim.number) for one in self._pending):
             return False
-        return len(self._crew.posts) + len(self._pending) < self.workplace.seats.count
+        return len(self._crew.posts) + len(self._pending) < self.workplace.seats.open
 
     def _wants_new(self) -> bool:
         return self._may_ask() and self._over() is None
@@ -253,6 +255,7 @@ class Worker:
     def _conclude(self, post: Post) -> None:
         """What follows from the end of an attempt."""
         outcome = self._crew.ended(post)
+        self.workplace.seats.deal_out()
         history = History(self.workplace.trial_directory(post.claim.number))
         lost = outcome.status == "failed" and outcome.error_kind in ("lost", "stalled", "host_memory")
         # Whoever asked us to end may have ended the child as well; its checkpoint is good.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from trainer.cutting import Cutting, Packed, Padded
 from trainer.memory.foreign import classified
 from trainer.memory.recovery import LengthBudgets, Recovery, random_state, restore_random_state
 from trainer.step import to_device
+from trainer.team import Team, team_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +51,12 @@ class GuardedStep:
         totals = step.loss.totals(self._parts.train.labels_NT[rows])
 
         def work(tokens: int) -> float:
-            cuts = self._cutting.cuts(lengths_B, tokens)
-            return float(step.gradients([self._batch(rows[cut]) for cut in cuts], totals))
+            if self._team is None:
+                return float(step.gradients(self._micro_batches(rows, tokens), totals))
+            # All members together have no more under way than one would have.
+            batches = partial(self._micro_batches, tokens=max(1, tokens // self._team.size))
+            longest_first = rows[np.argsort(-lengths_B, kind="stable")]
+            return float(self._team.gradients(longest_first, batches, totals))
 
         longest = int(lengths_B.max())
         budget = self.budget.at(longest)
@@ -93,8 +98,21 @@ class GuardedStep:
         restore_random_state(before, parts.card.device)
 
     @cached_property
+    def _team(self) -> Team | None:
+        """Made at the first step, when the weights are where they stay."""
+        parts = self._parts
+        if not parts.step.model.packs or parts.card.limit_bytes is not None:
+            return None
+        step_tokens = float(self._lengths_N.mean()) * parts.config.effective_batch_size
+        size = team_size(torch.get_num_threads(), step_tokens=step_tokens)
+        return Team(parts.step, size) if size > 1 else None
+
+    @cached_property
     def _lengths_N(self) -> NDArray[np.int64]:
         return self._parts.train.tokens.lengths(self.budget.full_length)
+
+    def _micro_batches(self, rows: NDArray[np.int64], tokens: int) -> list[Batch | PackedBatch]:
+        return [self._batch(rows[cut]) for cut in self._cutting.cuts(self._lengths_N[rows], tokens)]
 
     def _batch(self, rows: NDArray[np.int64]) -> Batch | PackedBatch:
         parts = self._parts

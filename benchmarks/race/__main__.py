@@ -46,20 +46,24 @@ def race(arguments: argparse.Namespace) -> None:
     """All contenders at all seeds; what a seed's contender left already is not run again."""
     # Not where contenders start: it imports scikit-learn.
     from benchmarks.cold_search import prepare
+    from search.draft import batches_for
     from search.rates import rates_for
 
     prepare(arguments, arguments.out / "data")
-    known = rates_for(str(arguments.model.resolve())).good
+    batch = batches_for(arguments.rows)[1]
+    known = tuple((rate, batch) for rate in rates_for(str(arguments.model.resolve())).good)
     for seed in _seeds(arguments):
         shift = seed % len(arguments.contenders)
         for name in [*arguments.contenders[shift:], *arguments.contenders[:shift]]:
             directory = _directory(arguments, name, seed)
             if not (directory / "done").exists():
-                _start(arguments, name, seed=seed, known_rates=known)
+                _start(arguments, name, seed=seed, known=known)
                 (directory / "done").touch()
 
 
-def _start(arguments: argparse.Namespace, name: str, *, seed: int, known_rates: tuple[float, ...]) -> None:
+def _start(
+    arguments: argparse.Namespace, name: str, *, seed: int, known: tuple[tuple[float, int], ...]
+) -> None:
     directory = _directory(arguments, name, seed)
     directory.mkdir(parents=True)
     rules = Rules(
@@ -75,7 +79,7 @@ def _start(arguments: argparse.Namespace, name: str, *, seed: int, known_rates: 
         length=arguments.length,
         started=time.time(),
         card=arguments.card,
-        known_rates=known_rates,
+        known=known,
     )
     print(f"seed {seed}: {name}", flush=True)
     with (directory / "output.txt").open("w", encoding="utf-8") as output:
@@ -133,6 +137,8 @@ def report(arguments: argparse.Namespace) -> None:
 
 def contend(contender: str, rules: Rules) -> None:
     """The child's side: one contender, once."""
+    if hasattr(os, "sched_setaffinity"):  # what it starts inherits it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: rules.cores])
     module, _, name = contender.partition(":")
     search: Search = getattr(import_module(f"benchmarks.race.{module}"), name or "search")
     search(rules, Log(rules.log, started=rules.started))

@@ -1,7 +1,7 @@
-"""`cp-search run` with its defaults and a trial a core, on a space file that says what is raced over.
+"""`cp-search run` with its defaults, on a space file that says what is raced over.
 
-The points it tries first are those that `cp-search init` writes for an encoder of this size (published ones,
-tuned on no rows of the race); `search_blind` goes without.
+The points it tries first are those that `cp-search init` writes for an encoder of this size (published
+ones, chosen among on no rows of the race); `search_blind` goes without.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ _ENDS: dict[str, Ended] = {"completed": "finished", "stopped": "pruned"}
 
 def search(rules: Rules, log: Log) -> None:
     """Run the command; its trials write the log themselves, through a callback."""
-    _run(rules, log, enqueue=_known_good(rules.known_rates))
+    _run(rules, log, enqueue=_known_good(rules))
 
 
 def search_blind(rules: Rules, log: Log) -> None:
@@ -38,8 +37,8 @@ def _run(rules: Rules, log: Log, *, enqueue: list[dict[str, Any]]) -> None:
     space.write_text(yaml.safe_dump({**_space(rules), "enqueue": enqueue}), encoding="utf-8")
     studies = Path(rules.out) / "studies"
     options = ["--no-finish", "--n-trials", str(rules.trials), "--time", f"{round(rules.seconds)}s"]
-    options += ["--jobs", str(rules.parallel), "--studies-dir", str(studies)]
-    options += ["--rehearse"] if rules.card else []
+    options += ["--studies-dir", str(studies)]
+    options += ["--rehearse", "--jobs", str(rules.parallel)] if rules.card else []
     subprocess.run(
         [sys.executable, "-m", "search.cli", "run", str(space), *options],
         env={**os.environ, _RULES: rules.dump()},
@@ -73,16 +72,16 @@ def _space(rules: Rules) -> dict[str, Any]:
     return {**space, "card": rules.card} if rules.card else space
 
 
-def _known_good(rates: Sequence[float]) -> list[dict[str, Any]]:
+def _known_good(rules: Rules) -> list[dict[str, Any]]:
     """As in the file that `init` writes."""
     return [
         {
             "training.learning_rate": rate,
-            "training.effective_batch_size": EFFECTIVE_BATCH[-1],
+            "training.effective_batch_size": batch,
             "training.weight_decay": 0.01,
             "training.warmup_ratio": 0.1,
         }
-        for rate in rates
+        for rate, batch in rules.known
     ]
 
 

@@ -27,8 +27,8 @@ class Rules:
 
     model, data: directories (train.jsonl and val.jsonl in the second). out: for what it writes. seconds:
     when it is to stop. started: the clock (time.time()) when its process was started. card: size of a
-    virtual card to train under, or None for the CPU as it is. known_rates: learning rates that `cp-search
-    init` writes down for this encoder, long before the clock starts.
+    virtual card to train under, or None for the CPU as it is. known: learning rates and effective
+    batches that `cp-search init` writes down for this encoder, long before the clock starts.
     """
 
     model: str
@@ -43,7 +43,7 @@ class Rules:
     length: int
     started: float
     card: str | None = None
-    known_rates: tuple[float, ...] = ()
+    known: tuple[tuple[float, int], ...] = ()
 
     def dump(self) -> str:
         """As JSON, for a command line."""
@@ -53,7 +53,7 @@ class Rules:
     def load(cls, text: str) -> Rules:
         """What `dump` wrote."""
         written = json.loads(text)
-        return cls(**{**written, "known_rates": tuple(written["known_rates"])})
+        return cls(**{**written, "known": tuple((rate, batch) for rate, batch in written["known"])})
 
     @property
     def log(self) -> Path:

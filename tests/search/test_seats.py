@@ -53,8 +53,11 @@ def line(wish: Wish, machine: Machine, *cards: CardSpec, room: SpaceRoom | None 
     return arrange(wish, host=machine, cards=cards, room=room).line()
 
 
+ALONE = "; the first alone, with all cores"
+
+
 def test_on_a_cpu_the_cores_are_dealt_out_one_to_each_trial() -> None:
-    assert line(Wish(trials=30), Machine(2)) == "2 trials at a time, 1 thread each"
+    assert line(Wish(trials=30), Machine(2)) == f"2 trials at a time, 1 thread each{ALONE}"
 
 
 def test_asked_for_fewer_trials_each_has_more_threads() -> None:
@@ -66,12 +69,12 @@ def test_one_trial_at_a_time_leaves_the_threads_to_torch() -> None:
 
 
 def test_a_sampler_is_left_at_least_three_rounds_to_learn_from() -> None:
-    assert line(Wish(trials=6), Machine(64)) == "2 trials at a time, 32 threads each"
+    assert line(Wish(trials=6), Machine(64)) == f"2 trials at a time, 32 threads each{ALONE}"
     assert line(Wish(trials=2), Machine(64)) == "1 trial at a time"
 
 
 def test_host_memory_limits_how_many_trials_there_are() -> None:
-    assert line(Wish(trials=30), Machine(8, free_gib=2.6)) == "2 trials at a time, 4 threads each"
+    assert line(Wish(trials=30), Machine(8, free_gib=2.6)) == f"2 trials at a time, 4 threads each{ALONE}"
     assert line(Wish(trials=30), Machine(8, free_gib=0.1)) == "1 trial at a time"
 
 

@@ -6,12 +6,28 @@ generator: about half of the time in float32, a third in bfloat16 (docs/decision
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 #: of the bits that decide over an element
 _STEPS = 1 << 16
 _LOWEST = torch.iinfo(torch.int64).min
+#: `generator`: where a thread draws from if not from torch's own, which all threads share
+_thread = threading.local()
+
+
+@contextmanager
+def masks_from(generator: torch.Generator) -> Iterator[None]:
+    """Within it this thread's masks are drawn from `generator`."""
+    _thread.generator = generator
+    try:
+        yield
+    finally:
+        _thread.generator = None
 
 
 def dropout(values: Tensor, p: float) -> Tensor:
@@ -21,7 +37,10 @@ def dropout(values: Tensor, p: float) -> Tensor:
         return values
     if dropped == _STEPS:
         return values * 0
-    words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(_LOWEST, None)
+    generator = getattr(_thread, "generator", None)
+    words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(
+        _LOWEST, None, generator=generator
+    )
     bits = words.view(torch.int16)[: values.numel()].view(values.shape)
     kept = bits >= dropped - _STEPS // 2
     return values * kept.to(values.dtype).mul_(_STEPS / (_STEPS - dropped))
