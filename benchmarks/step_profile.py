@@ -3,13 +3,15 @@
     python -m benchmarks.step_profile --cold DIR --model DIR [--steps 20] [--threads 1]
     python -m benchmarks.step_profile --cold DIR --model DIR --compile [--repeats 3]
     python -m benchmarks.step_profile --cold DIR --model DIR --vocabulary [--repeats 3]
+    python -m benchmarks.step_profile --cold DIR --model DIR --team --threads 2 [--repeats 3]
 
 The step is the product's: an effective batch of COLD's dev rows in packs, forward and backward, clipped,
 AdamW. Shares are of the time that torch's profiler lays to operations themselves, over all steps but the
 first few; its clock runs on while other processes have the core. With --compile nothing is profiled: steps of
 the model as it is and of one whose layers' feed-forward part, then also attention's output part, went through
 torch.compile take turns on the same rows. With --vocabulary so do steps that train the whole vocabulary and
-steps that train the rows of tokens that occur.
+steps that train the rows of tokens that occur. With --team so do steps whose operations torch spreads over the
+threads and steps that are shared out among them, and the clock is looked at.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trainer.cutting import Packed
+    from trainer.data.packs import PackedBatch
     from trainer.step import TrainStep
+    from trainer.team import Team
 
 #: steps before anything is measured: allocations, caches, compilation
 WARM_UP = 3
@@ -63,27 +67,39 @@ class Stepper:
     cutting: Packed
     lengths_N: NDArray[np.int64]
     labels_NT: NDArray[np.int64]
+    team: Team | None = None
 
     @classmethod
-    def of(cls, config: Config, *, whole_vocabulary: bool = False) -> Stepper:
+    def of(cls, config: Config, *, whole_vocabulary: bool = False, members: int = 1) -> Stepper:
         """With the model of `config`, in training mode; its rows are the validation rows."""
         import torch
 
         from trainer.cutting import Packed
+        from trainer.team import Team
 
         torch.manual_seed(config.experiment.seed)
         evaluator, split = parts(config, whole_vocabulary=whole_vocabulary)
         evaluator.step.model.train()
         multiple = evaluator.step.precision.token_multiple
         cutting = Packed(split, max_length=MAX_LENGTH, multiple=multiple)
-        return cls(evaluator.step, cutting, split.tokens.lengths(MAX_LENGTH), split.labels_NT)
+        lengths_N = split.tokens.lengths(MAX_LENGTH)
+        team = Team(evaluator.step, members) if members > 1 else None
+        return cls(evaluator.step, cutting, lengths_N, split.labels_NT, team)
 
     def take(self, rows: NDArray[np.int64]) -> None:
         """One optimizer step."""
-        cuts = self.cutting.cuts(self.lengths_N[rows], self.cutting.unlimited_tokens)
         totals = self.step.loss.totals(self.labels_NT[rows])
-        self.step.gradients([self.cutting.batch(rows[cut]) for cut in cuts], totals)
+        if self.team is None:
+            self.step.gradients(self.packs(rows), totals)
+        else:
+            longest_first = rows[(-self.lengths_N[rows]).argsort(kind="stable")]
+            self.team.gradients(longest_first, self.packs, totals)
         self.step.update()
+
+    def packs(self, rows: NDArray[np.int64]) -> list[PackedBatch]:
+        """As the loop cuts rows."""
+        cuts = self.cutting.cuts(self.lengths_N[rows], self.cutting.unlimited_tokens)
+        return [self.cutting.batch(rows[cut]) for cut in cuts]
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
         """Rows of one effective batch after another, without end; the same for every stepper."""
@@ -169,10 +185,25 @@ def compare_vocabulary(config: Config, *, steps: int, repeats: int) -> None:
     print(f"rows of {to:,} tokens in place of {of:,}: {Spread.of(turns):.2f} times as fast by CPU time")
 
 
-def _turn(plain: Stepper, other: Stepper, *, steps: int) -> float:
-    """Plain, other, other, plain, on the same rows."""
-    costs = [Cost.of(partial(_several, one, steps=steps)).cpu_s for one in (plain, other, other, plain)]
-    return (costs[0] + costs[3]) / (costs[1] + costs[2])
+def compare_team(config: Config, *, steps: int, repeats: int, threads: int) -> None:
+    """Print how many times as fast steps are, by the clock, that are shared out among `threads` cores."""
+    import torch
+
+    spread, shared = Stepper.of(config), Stepper.of(config, members=threads)
+    alone = Stepper.of(config)
+    for name, plain, its_threads in (("torch's threads", spread, threads), ("one thread", alone, 1)):
+        torch.set_num_threads(its_threads)
+        for stepper in (plain, shared):
+            _several(stepper, steps=WARM_UP)
+        turns = [_turn(plain, shared, steps=steps, clock=True) for _ in range(repeats)]
+        print(f"shared out among {threads} over {name}: {Spread.of(turns):.2f} times as fast by the clock")
+
+
+def _turn(plain: Stepper, other: Stepper, *, steps: int, clock: bool = False) -> float:
+    """Plain, other, other, plain, on the same rows; by CPU time if not by the clock."""
+    costs = [Cost.of(partial(_several, one, steps=steps)) for one in (plain, other, other, plain)]
+    spent = [cost.wall_s if clock else cost.cpu_s for cost in costs]
+    return (spent[0] + spent[3]) / (spent[1] + spent[2])
 
 
 def _several(stepper: Stepper, *, steps: int) -> None:
@@ -191,6 +222,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="compare with torch.compile")
     parser.add_argument("--vocabulary", action="store_true", help="compare with training all of it")
+    parser.add_argument("--team", action="store_true", help="compare with steps shared out among --threads")
     parser.add_argument("--repeats", type=int, default=3, help="turns of the comparison")
     arguments = parser.parse_args()
 
@@ -205,6 +237,8 @@ def main() -> None:
             compare(config, steps=arguments.steps, repeats=arguments.repeats)
         elif arguments.vocabulary:
             compare_vocabulary(config, steps=arguments.steps, repeats=arguments.repeats)
+        elif arguments.team:
+            compare_team(config, steps=arguments.steps, repeats=arguments.repeats, threads=arguments.threads)
         else:
             show_shares(config, steps=arguments.steps)
 

@@ -11,6 +11,7 @@ import torch
 from trainer.cutting import Cutting, Packed, Padded
 from trainer.memory.foreign import classified
 from trainer.memory.recovery import LengthBudgets, Recovery, random_state, restore_random_state
+from trainer.optimizer import parameters_of
 from trainer.step import to_device
 from trainer.team import Team, team_size
 
@@ -104,7 +105,8 @@ class GuardedStep:
         if not parts.step.model.packs or parts.card.limit_bytes is not None:
             return None
         step_tokens = float(self._lengths_N.mean()) * parts.config.effective_batch_size
-        size = team_size(torch.get_num_threads(), step_tokens=step_tokens)
+        gradient_bytes = sum(one.nbytes for one in parameters_of(parts.step.optimizer))
+        size = team_size(torch.get_num_threads(), step_tokens=step_tokens, gradient_bytes=gradient_bytes)
         return Team(parts.step, size) if size > 1 else None
 
     @cached_property

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from trainer.model.classifier import Classifier
     from trainer.step import TrainStep
 
-#: every member but the first holds gradients of its own: 0.4 GiB of a base model
 MOST_MEMBERS = 4
+#: every member but the first holds gradients of its own (0.4 GiB of a base model), no more than this together
+MOST_BYTES = 2**30
 #: fewer tokens than these are not worth a member: products of few rows are slow
 LEAST_TOKENS = 256
 
@@ -35,9 +36,13 @@ LEAST_TOKENS = 256
 Batches = Callable[["NDArray[np.int64]"], "Sequence[Batch | PackedBatch]"]
 
 
-def team_size(threads: int, *, step_tokens: float) -> int:
-    """Members for steps of so many tokens on so many CPU threads; 1: the step is not shared out."""
-    return max(1, min(threads, MOST_MEMBERS, int(step_tokens) // LEAST_TOKENS))
+def team_size(threads: int, *, step_tokens: float, gradient_bytes: int) -> int:
+    """Members for steps of so many tokens on so many CPU threads; 1: the step is not shared out.
+
+    gradient_bytes: of the whole model.
+    """
+    others = MOST_BYTES // max(1, gradient_bytes)
+    return max(1, min(threads, MOST_MEMBERS, int(step_tokens) // LEAST_TOKENS, 1 + others))
 
 
 class Team:

@@ -78,6 +78,20 @@ def test_host_memory_limits_how_many_trials_there_are() -> None:
     assert line(Wish(trials=30), Machine(8, free_gib=0.1)) == "1 trial at a time"
 
 
+def test_the_first_trial_has_all_cores_and_only_until_they_are_dealt_out() -> None:
+    seats = arrange(Wish(trials=30), host=Machine(4))
+    first = seats.take(None)
+    assert first is not None
+    assert first.threads is None
+    assert (seats.open, seats.take(None)) == (1, None)
+    seats.give_back(first)
+    assert (seats.open, seats.take(None)) == (1, first.__class__())
+    seats.deal_out()
+    assert seats.open == 4
+    assert [seat and seat.threads for seat in (seats.take(None) for _ in range(4))] == [1, 1, 1, None]
+    assert seats.line() == "4 trials at a time, 1 thread each"
+
+
 def test_threads_the_user_has_set_are_not_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert line(Wish(jobs=2), Machine(16)) == "2 trials at a time, 2 threads each"
