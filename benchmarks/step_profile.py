@@ -10,8 +10,8 @@ AdamW. Shares are of the time that torch's profiler lays to operations themselve
 first few; its clock runs on while other processes have the core. With --compile nothing is profiled: steps of
 the model as it is and of one whose layers' feed-forward part, then also attention's output part, went through
 torch.compile take turns on the same rows. With --vocabulary so do steps that train the whole vocabulary and
-steps that train the rows of tokens that occur. With --team so do steps whose operations torch spreads over the
-threads and steps that are shared out among them, and the clock is looked at.
+steps that train the rows of tokens that occur. With --team so do steps whose operations torch spreads over
+the threads and steps that are shared out among them, and the clock is looked at.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Seat:
 class Seats:
     """The places of one worker: `count` of them, each with `threads`; on `cards` where there are some.
 
-    first_alone: there is one place with all threads until `deal_out`.
+    alone_threads: until `deal_out` there is one place, with so many threads; None: there never is.
     """
 
     def __init__(
@@ -44,23 +44,23 @@ class Seats:
         *,
         threads: int | None = None,
         cards: Sequence[CardSpec] = (),
-        first_alone: bool = False,
+        alone_threads: int | None = None,
     ) -> None:
         self.count = count
         self.threads = threads
         self.cards = tuple(cards)
-        self._alone = first_alone
+        self._alone_threads = alone_threads
         self._packing = Packing(self.cards)
         self._taken: list[Seat] = []
 
     @property
     def open(self) -> int:
         """How many trials may run now."""
-        return 1 if self._alone else self.count
+        return self.count if self._alone_threads is None else 1
 
     def deal_out(self) -> None:
         """Let trials run side by side from now on."""
-        self._alone = False
+        self._alone_threads = None
 
     def take(self, room: Room | None) -> Seat | None:
         """A seat for a trial with this planned room (None: not planned); None while there is no place."""
@@ -69,7 +69,7 @@ class Seats:
         share = self._share(room) if self.cards else None
         if self.cards and share is None:
             return None
-        seat = Seat(share.card if share else None, None if self._alone else self.threads, share)
+        seat = Seat(share.card if share else None, self._alone_threads or self.threads, share)
         self._taken.append(seat)
         return seat
 
@@ -80,11 +80,9 @@ class Seats:
             self._packing.release(seat.share)
 
     def line(self) -> str:
-        """`2 trials at a time, 1 thread each; the first alone, with all cores`."""
+        """`2 trials at a time, 1 thread each`."""
         trials = "1 trial" if self.count == 1 else f"{self.count} trials"
         threads = "" if self.threads is None else f", {_threads(self.threads)} each"
-        if self._alone:
-            threads = f"{threads}; the first alone, with all cores"
         cards = ""
         if len(self.cards) > 1 or (self.cards and self.count > 1):
             cards = " on " + ", ".join(f"{card.name} ({show_size(card.total_bytes)})" for card in self.cards)
@@ -123,9 +121,10 @@ def arrange(
             sensible.append(_on(cards, room))
         count = max(1, min(sensible))
     on_gpu = any(not card.virtual for card in cards)
-    threads = None if count == 1 or on_gpu else max(1, min(cores // count, _threads_set() or cores))
-    first_alone = wish.jobs is None and count > 1 and not cards
-    return Seats(count, threads=threads, cards=cards, first_alone=first_alone)
+    allowed = min(cores, _threads_set() or cores)
+    threads = None if count == 1 or on_gpu else max(1, min(cores // count, allowed))
+    first_alone = wish.jobs is None and not cards and threads is not None and threads < allowed
+    return Seats(count, threads=threads, cards=cards, alone_threads=allowed if first_alone else None)
 
 
 def _in_host_memory(host: Host) -> int:

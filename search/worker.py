@@ -165,14 +165,21 @@ class Worker:
             claim = self._ownership.take(new=self._wants_new)
             if claim is None:
                 return self._nothing_taken()
-            if claim.number > 0 or self._ledger.begun > 1:  # the study's first trial alone has all cores
-                self.workplace.seats.deal_out()
+            self._seat_first(claim)
             self._pending.append(Pending(claim, suggest(claim.trial, self.space)))
             self._start_pending()
             if self.stop.asked:
                 break
         self._idle = self._has_seat()
         return None
+
+    def _seat_first(self, claim: Claim) -> None:
+        """A study's first trial has all cores; where there are others they are dealt out."""
+        seats = self.workplace.seats
+        if claim.number > 0 or self._ledger.begun > 1:
+            seats.deal_out()
+        elif seats.open < seats.count:
+            self.workplace.audience.say(f"The first trial has all cores; {seats.count} at a time after it")
 
     def _has_seat(self) -> bool:
         return len(self._crew.posts) < self.workplace.seats.open and not self._crew.awaits_checkpoint
@@ -255,7 +262,6 @@ class Worker:
     def _conclude(self, post: Post) -> None:
         """What follows from the end of an attempt."""
         outcome = self._crew.ended(post)
-        self.workplace.seats.deal_out()
         history = History(self.workplace.trial_directory(post.claim.number))
         lost = outcome.status == "failed" and outcome.error_kind in ("lost", "stalled", "host_memory")
         # Whoever asked us to end may have ended the child as well; its checkpoint is good.
@@ -277,6 +283,7 @@ class Worker:
 
     def _give_up(self, claim: Claim, why: str | None = None) -> None:
         """Leave a trial that has not ended to whoever takes it next."""
+        self.workplace.seats.deal_out()
         self.workplace.audience.trial_paused(claim.number)
         if why is not None:
             self.workplace.audience.say(why)
@@ -288,6 +295,7 @@ class Worker:
         self._pending.insert(0, Pending(post.claim, post.values, post.room, looked=True))
 
     def _tell(self, claim: Claim, verdict: Verdict) -> None:
+        self.workplace.seats.deal_out()
         try:
             self._ledger.put(tell(self.handle, claim.trial, verdict))
         except ToldAlready:

@@ -13,7 +13,7 @@ from trainer.memory.foreign import classified
 from trainer.memory.recovery import LengthBudgets, Recovery, random_state, restore_random_state
 from trainer.optimizer import parameters_of
 from trainer.step import to_device
-from trainer.team import Team, team_size
+from trainer.team import Team, can_share, team_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,17 +49,18 @@ class GuardedStep:
         """
         step = self._parts.step
         lengths_B = self._lengths_N[rows]
+        longest = int(lengths_B.max())
         totals = step.loss.totals(self._parts.train.labels_NT[rows])
 
         def work(tokens: int) -> float:
-            if self._team is None:
+            team = self._team
+            if team is None or tokens < team.size * longest:
                 return float(step.gradients(self._micro_batches(rows, tokens), totals))
             # All members together have no more under way than one would have.
-            batches = partial(self._micro_batches, tokens=max(1, tokens // self._team.size))
+            batches = partial(self._micro_batches, tokens=tokens // team.size)
             longest_first = rows[np.argsort(-lengths_B, kind="stable")]
-            return float(self._team.gradients(longest_first, batches, totals))
+            return float(team.gradients(longest_first, batches, totals))
 
-        longest = int(lengths_B.max())
         budget = self.budget.at(longest)
         loss = self._recovery.run(
             work,
@@ -100,9 +101,13 @@ class GuardedStep:
 
     @cached_property
     def _team(self) -> Team | None:
-        """Made at the first step, when the weights are where they stay."""
-        parts = self._parts
-        if not parts.step.model.packs or parts.card.limit_bytes is not None:
+        """Made at the first step, when the weights are where they stay; None: a step is not shared out.
+
+        A checkpointed layer draws its masks a second time, from torch's generator alone.
+        """
+        parts, model = self._parts, self._parts.step.model
+        checkpointed = parts.config.optimization.gradient_checkpointing
+        if not model.packs or parts.card.limit_bytes is not None or checkpointed or not can_share(model):
             return None
         step_tokens = float(self._lengths_N.mean()) * parts.config.effective_batch_size
         gradient_bytes = sum(one.nbytes for one in parameters_of(parts.step.optimizer))

@@ -7,9 +7,10 @@ copies have the weights in common and gradients of their own, which are added up
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_MEMBERS = 4
 #: every member but the first holds gradients of its own (0.4 GiB of a base model), no more than this together
-MOST_BYTES = 2**30
+MOST_BYTES = 2**29
 #: fewer tokens than these are not worth a member: products of few rows are slow
 LEAST_TOKENS = 256
 
@@ -39,10 +40,20 @@ Batches = Callable[["NDArray[np.int64]"], "Sequence[Batch | PackedBatch]"]
 def team_size(threads: int, *, step_tokens: float, gradient_bytes: int) -> int:
     """Members for steps of so many tokens on so many CPU threads; 1: the step is not shared out.
 
-    gradient_bytes: of the whole model.
+    A number that divides the threads, so that none is idle. gradient_bytes: of the whole model.
     """
     others = MOST_BYTES // max(1, gradient_bytes)
-    return max(1, min(threads, MOST_MEMBERS, int(step_tokens) // LEAST_TOKENS, 1 + others))
+    most = max(1, min(threads, MOST_MEMBERS, int(step_tokens) // LEAST_TOKENS, 1 + others))
+    return next(size for size in range(most, 0, -1) if threads % size == 0)
+
+
+def can_share(model: Classifier) -> bool:
+    """Whether copies of `model` compute as it does: a user's hook in it would see its own share alone."""
+    return not any(
+        hooks
+        for module in model.modules()
+        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    )
 
 
 class Team:
@@ -58,10 +69,7 @@ class Team:
         others = [replace(step, model=_sharing_weights(step.model)) for _ in range(size - 1)]
         self._members = [step, *others]
         self._generators = [torch.Generator() for _ in self._members]
-        threads = max(1, torch.get_num_threads() // size)
-        self._pool = ThreadPoolExecutor(
-            size, "member", initializer=torch.set_num_threads, initargs=(threads,)
-        )
+        self._pool = _pool(size, threads=max(1, torch.get_num_threads() // size))
 
     def gradients(self, rows: NDArray[np.int64], batches: Batches, totals: Sequence[float]) -> Tensor:
         """As `TrainStep.gradients` of all of `rows`, which come longest first.
@@ -75,31 +83,53 @@ class Team:
             with masks_from(self._generators[index].manual_seed(seeds[index])):
                 return self._members[index].gradients(batches(shares[index]), totals)
 
+        self._follow()
         jobs = [self._pool.submit(work, index) for index in range(self.size) if len(shares[index])]
-        wait(jobs)
         try:
+            wait(jobs)
             losses = [job.result() for job in jobs]
             self._add_up()
         finally:
-            for member in self._members[1:]:
-                for parameter in member.model.parameters():
-                    parameter.grad = None
+            for _, theirs in self._pairs():
+                theirs.grad = None
         return torch.stack(losses).sum()
+
+    def _follow(self) -> None:
+        """What a callback did to the model's parameters since: froze them, or put others in their place."""
+        for ours, theirs in self._pairs():
+            theirs.requires_grad_(ours.requires_grad)
+            if theirs.data_ptr() != ours.data_ptr():
+                theirs.data = ours.detach()
 
     def _add_up(self) -> None:
         """Into the gradients of the step's own model, member after member."""
-        sums = list(self._step.model.parameters())
+        for ours, theirs in self._pairs():
+            if theirs.grad is None:
+                continue
+            if ours.grad is None:
+                ours.grad = theirs.grad
+            else:
+                ours.grad.add_(theirs.grad)
+
+    def _pairs(self) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
+        """Each parameter of the step's own model beside that of another member, member after member."""
         for member in self._members[1:]:
-            pairs = [
-                (into, part.grad)
-                for into, part in zip(sums, member.model.parameters(), strict=True)
-                if part.grad is not None
-            ]
-            for into, grad in pairs:
-                if into.grad is None:
-                    into.grad = grad
-                else:
-                    into.grad.add_(grad)
+            yield from zip(self._step.model.parameters(), member.model.parameters(), strict=True)
+
+
+def _pool(size: int, *, threads: int) -> ThreadPoolExecutor:
+    """So many workers, each with so many threads of torch, whose own number stays what it was."""
+    before, all_there = torch.get_num_threads(), Barrier(size)
+
+    def settle() -> None:
+        torch.get_num_threads()  # a thread that never asked would take the caller's number later
+        torch.set_num_threads(threads)
+        all_there.wait()
+
+    pool = ThreadPoolExecutor(size)
+    wait([pool.submit(settle) for _ in range(size)])
+    torch.set_num_threads(before)
+    return pool
 
 
 def _sharing_weights(model: Classifier) -> Classifier:

@@ -458,7 +458,7 @@ class Seen:
                 note(len(among))
                 super().wait(among, timeout_s=timeout_s)
 
-        seats = Seats(3, threads=1, first_alone=True)
+        seats = Seats(3, threads=1, alone_threads=2)
         place = Workplace(bench.directory, Counting(), bench.listener, make_job=make, seats=seats)
         search(bench.open(), workplace=place)
 
@@ -467,9 +467,24 @@ class Seen:
 def test_the_first_trial_of_a_study_runs_alone_with_all_cores(bench: Bench, ends: str) -> None:
     seen = Seen(bench, first_ends=ends)
     others = range(1, 4 if ends == "completed" else 5)
-    assert seen.threads == {0: None} | dict.fromkeys(others, 1)
+    assert seen.threads == {0: 2} | dict.fromkeys(others, 1)
     assert all(0 in seen.ended_before[number] for number in others)
     assert seen.most > 1
+    assert bench.listener.lines[0] == "The first trial has all cores; 3 at a time after it"
+
+
+def test_a_first_trial_that_died_has_all_cores_again(bench: Bench) -> None:
+    threads: list[tuple[int, int | None]] = []
+
+    def make(_config: Config, directory: str, seat: Seat) -> Scripted:
+        threads.append((int(directory[-4:]), seat.threads))
+        return Scripted(directory, kill_after=1 if directory.endswith("0") else None)
+
+    seats = Seats(2, threads=1, alone_threads=2)
+    place = Workplace(bench.directory, bench.engine, bench.listener, make_job=make, seats=seats)
+    search(bench.open(SPACE.replace("trials: 4", "trials: 2")), workplace=place)
+    assert threads == [(0, 2), (0, 2), (1, 1)]
+    assert bench.steps(0) == [1, 2]
 
 
 def test_a_study_that_has_trials_already_has_no_first_one(bench: Bench) -> None:

@@ -53,11 +53,8 @@ def line(wish: Wish, machine: Machine, *cards: CardSpec, room: SpaceRoom | None 
     return arrange(wish, host=machine, cards=cards, room=room).line()
 
 
-ALONE = "; the first alone, with all cores"
-
-
 def test_on_a_cpu_the_cores_are_dealt_out_one_to_each_trial() -> None:
-    assert line(Wish(trials=30), Machine(2)) == f"2 trials at a time, 1 thread each{ALONE}"
+    assert line(Wish(trials=30), Machine(2)) == "2 trials at a time, 1 thread each"
 
 
 def test_asked_for_fewer_trials_each_has_more_threads() -> None:
@@ -69,12 +66,12 @@ def test_one_trial_at_a_time_leaves_the_threads_to_torch() -> None:
 
 
 def test_a_sampler_is_left_at_least_three_rounds_to_learn_from() -> None:
-    assert line(Wish(trials=6), Machine(64)) == f"2 trials at a time, 32 threads each{ALONE}"
+    assert line(Wish(trials=6), Machine(64)) == "2 trials at a time, 32 threads each"
     assert line(Wish(trials=2), Machine(64)) == "1 trial at a time"
 
 
 def test_host_memory_limits_how_many_trials_there_are() -> None:
-    assert line(Wish(trials=30), Machine(8, free_gib=2.6)) == f"2 trials at a time, 4 threads each{ALONE}"
+    assert line(Wish(trials=30), Machine(8, free_gib=2.6)) == "2 trials at a time, 4 threads each"
     assert line(Wish(trials=30), Machine(8, free_gib=0.1)) == "1 trial at a time"
 
 
@@ -82,14 +79,22 @@ def test_the_first_trial_has_all_cores_and_only_until_they_are_dealt_out() -> No
     seats = arrange(Wish(trials=30), host=Machine(4))
     first = seats.take(None)
     assert first is not None
-    assert first.threads is None
+    assert first.threads == 4
     assert (seats.open, seats.take(None)) == (1, None)
-    seats.give_back(first)
-    assert (seats.open, seats.take(None)) == (1, first.__class__())
     seats.deal_out()
-    assert seats.open == 4
     assert [seat and seat.threads for seat in (seats.take(None) for _ in range(4))] == [1, 1, 1, None]
-    assert seats.line() == "4 trials at a time, 1 thread each"
+
+
+def test_the_first_trial_is_alone_only_where_that_gives_it_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert arrange(Wish(trials=30), host=Machine(1)).open == 1
+    for wish in (Wish(jobs=2), Wish(jobs=4, trials=30)):
+        assert arrange(wish, host=Machine(8)).open == wish.jobs
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert arrange(Wish(trials=30), host=Machine(4)).open == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    (seat,) = [arrange(Wish(trials=30), host=Machine(4)).take(None)]
+    assert seat is not None
+    assert seat.threads == 3
 
 
 def test_threads_the_user_has_set_are_not_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:

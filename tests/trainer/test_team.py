@@ -1,8 +1,9 @@
-"""Steps shared out among the cores of a CPU: the same gradients, whoever computed them, and the same again."""
+"""Steps shared out among the cores of a CPU: the same gradients, and bit for bit the same again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +65,7 @@ class Work:
         model = ModelConfig(name="builtin:tiny", dropout_rate=dropout)
         net = build_model(model, tasks=TASKS, vocabulary_size=VOCABULARY).train()
         if occurring:
-            train_occurring_tokens(net.net, [np.arange(0, VOCABULARY, 2), texts().ids])
+            train_occurring_tokens(net.net, [np.array([0, 2, 3]), texts().ids.astype(np.int64)])
         assert net.use_packing()
         loss = MultiTaskLoss(TASKS, weights=[[1.0, 1.0]], label_smoothing=0.0)
         scaler = torch.amp.GradScaler("cpu", enabled=False)
@@ -134,7 +135,7 @@ def test_the_masks_of_two_members_differ(config: Config) -> None:
 
     for member in by._members:
         gradients = member.gradients
-        member.gradients = lambda *given, _own=gradients: losses.append(_own(*given)) or losses[-1]  # type: ignore[method-assign, misc, func-returns-value]  # of this team only
+        member.gradients = lambda *given, _own=gradients: losses.append(_own(*given)) or losses[-1]  # type: ignore[method-assign, func-returns-value]  # of this team only
     by.gradients(work.rows[:4], same_rows, [4.0])
     assert len({float(loss) for loss in losses}) == 2
 
@@ -153,7 +154,7 @@ def test_members_compute_with_the_weights_of_the_step_and_hold_no_second_ones(co
     assert all(theirs.grad is None for _, theirs in pairs)
     tables = [one.model.net.get_input_embeddings() for one in by._members]
     assert all(isinstance(table, OccurringTokens) for table in tables)
-    assert len({table._whole_VD.data_ptr() for table in tables}) == 1  # type: ignore[union-attr]  # as just seen
+    assert len({table._whole_VD.data_ptr() for table in tables}) == 1
 
 
 def test_memory_that_runs_out_under_a_member_leaves_nothing_of_the_others(config: Config) -> None:
@@ -174,15 +175,63 @@ def test_memory_that_runs_out_under_a_member_leaves_nothing_of_the_others(config
 
 @pytest.mark.parametrize(
     ("threads", "tokens", "size"),
-    [(1, 10_000, 1), (2, 1_400, 2), (2, 300, 1), (8, 1_400, 4), (8, 700, 2), (64, 100_000, 4), (4, 0, 1)],
+    [
+        (1, 10_000, 1),
+        (2, 1_400, 2),
+        (2, 300, 1),
+        (8, 1_400, 4),
+        (8, 700, 2),
+        (64, 100_000, 4),
+        (4, 0, 1),
+        (6, 5_000, 3),
+        (7, 5_000, 1),
+        (4, 800, 2),
+    ],
 )
 def test_a_team_is_no_larger_than_its_work(threads: int, tokens: float, size: int) -> None:
     assert team_size(threads, step_tokens=tokens, gradient_bytes=2**20) == size
 
 
-@pytest.mark.parametrize(("mib", "size"), [(36, 4), (400, 3), (700, 2), (1300, 1)])
+@pytest.mark.parametrize(("mib", "size"), [(36, 4), (200, 2), (400, 2), (700, 1)])
 def test_gradients_of_a_team_take_little_memory(mib: int, size: int) -> None:
     assert team_size(8, step_tokens=5_000, gradient_bytes=mib * 2**20) == size
+
+
+def test_members_follow_what_a_callback_does_to_the_weights(config: Config) -> None:
+    work = Work(config)
+    by = Team(work.step, 2)
+    work.shared_out(by)
+    frozen, replaced = list(work.step.model.parameters())[-2:]
+    frozen.requires_grad_(False)
+    replaced.data = replaced.detach() + 1.0
+    loss = by.gradients(work.rows, work.batches, [float(ROWS)])
+    found = [None if p.grad is None else p.grad.clone() for p in work.step.model.parameters()]
+    work.step.forget()
+    expected = work.step.gradients(work.batches(work.rows), [float(ROWS)])
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+    assert found[-2] is None
+    for ours, parameter in zip(found, work.step.model.parameters(), strict=True):
+        if ours is not None:
+            torch.testing.assert_close(ours, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_team_has_its_part_of_the_threads_and_leaves_the_caller_and_others_theirs(config: Config) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        work = Work(config)
+        by, seen = Team(work.step, 2), []
+
+        def noted(rows: Indices) -> Sequence[Batch | PackedBatch]:
+            seen.append(torch.get_num_threads())
+            return work.batches(rows)
+
+        by.gradients(work.rows, noted, [float(ROWS)])
+        with ThreadPoolExecutor(1) as born_later:
+            others = born_later.submit(torch.get_num_threads).result()
+        assert (seen, torch.get_num_threads(), others) == ([2, 2], 4, 4)
+    finally:
+        torch.set_num_threads(before)
 
 
 def config_of_packs(directory: Path, **settings: Any) -> Config:
@@ -190,18 +239,24 @@ def config_of_packs(directory: Path, **settings: Any) -> Config:
     return make_config(directory, model__name=str(directory / "model"), **settings)
 
 
-@pytest.mark.usefixtures("two_threads")
-def test_a_run_on_two_cores_is_shared_out_and_goes_on_to_the_same_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes: list[int] = []
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The members of each team that is made."""
+    found: list[int] = []
     whole_init = Team.__init__
 
     def noted(self: Team, step: TrainStep, size: int) -> None:
-        sizes.append(size)
+        found.append(size)
         whole_init(self, step, size)
 
     monkeypatch.setattr(Team, "__init__", noted)
+    return found
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_run_on_two_cores_is_shared_out_and_goes_on_to_the_same_model(
+    tmp_path: Path, sizes: list[int]
+) -> None:
     config = config_of_packs(tmp_path, experiment__checkpoint_interval_s=0.0)
     run(config, directory=tmp_path / "whole")
     run(config, directory=tmp_path / "broken", observer=Watcher(stop_at=4))
@@ -217,3 +272,49 @@ def test_a_run_on_two_cores_learns_what_it_learns_on_one(tmp_path: Path) -> None
     torch.set_num_threads(1)
     run(config, directory=tmp_path / "one")
     assert difference(weights_of(tmp_path / "two"), weights_of(tmp_path / "one")) < 1e-3
+
+
+class Hooker:
+    """A callback that listens to the model."""
+
+    def on_train_begin(self, trainer: Any, **_: Any) -> None:
+        """Before the first step."""
+        trainer.model.register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimization__gradient_checkpointing": True},
+        {"callbacks__custom": ["tests.trainer.test_team:Hooker"]},
+    ],
+    ids=["layers computed twice", "a hook in the model"],
+)
+def test_a_step_that_copies_would_compute_otherwise_is_not_shared_out(
+    tmp_path: Path, sizes: list[int], settings: dict[str, Any]
+) -> None:
+    run(config_of_packs(tmp_path, training__num_epochs=1, **settings), directory=tmp_path / "run")
+    assert sizes == []
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_members_together_have_no_more_under_way_than_the_budget_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Micro-batches of 32 tokens: a step whose longest text has more than 16 is not shared out."""
+    budgets: list[int] = []
+    whole = Team.gradients
+
+    def noted(self: Team, rows: Any, batches: Any, totals: Any) -> Tensor:
+        budgets.append(batches.keywords["tokens"])
+        assert all(len(batch.ids_T) <= 16 for batch in batches(rows))
+        return whole(self, rows, batches, totals)
+
+    monkeypatch.setattr(Team, "gradients", noted)
+    config = config_of_packs(
+        tmp_path, training__num_epochs=4, training__batch_size=1, training__effective_batch_size=4
+    )
+    steps = run(config, directory=tmp_path / "run").steps
+    assert set(budgets) == {16}
+    assert 0 < len(budgets) < steps
