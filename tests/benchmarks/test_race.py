@@ -55,6 +55,19 @@ def test_the_summary_says_who_was_sooner_and_compares_at_equal_time(
     assert "theirs 1 oom" in lines
 
 
+def test_who_never_got_there_counts_as_a_bound_and_a_start_of_which_nothing_is_known_not_at_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = [course((10, 0.8)), course((20, 0.8)), course((50, 0.7)), course((50, 0.7)), course((30, 0.8))]
+    theirs = [course((60, 0.7)), course((30, 0.8)), course((20, 0.8)), course((60, 0.7)), course((90, 0.8))]
+    show({"ours": ours, "theirs": theirs}, targets=[0.8], seconds=60)
+    assert "ours 2.25 (≤0.40-≥6.00) times as soon" in " ".join(capsys.readouterr().out.split())
+    show({"ours": ours[:1], "theirs": theirs[:1]}, targets=[0.8], seconds=60)
+    assert "ours ≥6.00 (≥6.00-≥6.00) times as soon" in " ".join(capsys.readouterr().out.split())
+    show({"ours": ours[2:3], "theirs": theirs[2:3]}, targets=[0.8], seconds=60)
+    assert "ours ≤0.40 (≤0.40-≤0.40) times as soon" in " ".join(capsys.readouterr().out.split())
+
+
 def test_rules_survive_the_command_line() -> None:
     rules = Rules("m", "d", "o", 1, 2, 60.0, 4, 2, 2, 128, started=5.5, card="4GiB")
     assert Rules.load(rules.dump()) == rules
