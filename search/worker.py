@@ -174,7 +174,7 @@ class Worker:
         return None
 
     def _seat_first(self, claim: Claim) -> None:
-        """A study's first trial has all cores; where there are others they are dealt out."""
+        """A study's first trial has all cores; with the first claim of another they are dealt out."""
         seats = self.workplace.seats
         if claim.number > 0 or self._ledger.begun > 1:
             seats.deal_out()
@@ -283,7 +283,6 @@ class Worker:
 
     def _give_up(self, claim: Claim, why: str | None = None) -> None:
         """Leave a trial that has not ended to whoever takes it next."""
-        self.workplace.seats.deal_out()
         self.workplace.audience.trial_paused(claim.number)
         if why is not None:
             self.workplace.audience.say(why)
@@ -295,7 +294,6 @@ class Worker:
         self._pending.insert(0, Pending(post.claim, post.values, post.room, looked=True))
 
     def _tell(self, claim: Claim, verdict: Verdict) -> None:
-        self.workplace.seats.deal_out()
         try:
             self._ledger.put(tell(self.handle, claim.trial, verdict))
         except ToldAlready:
