@@ -1,4 +1,4 @@
-"""Which published points a small encoder's search is to begin with: short trials on rows that no race uses.
+"""Which published points a small encoder's search is to begin with: short trials on other rows than a race's.
 
     python -m benchmarks.first_points --cold DIR --model DIR --out DIR [--draws 3]
 

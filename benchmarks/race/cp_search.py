@@ -1,7 +1,8 @@
 """`cp-search run` with its defaults, on a space file that says what is raced over.
 
 The points it tries first are those that `cp-search init` writes for an encoder of this size (published
-ones, chosen among on no rows of the race); `search_blind` goes without.
+ones, chosen among by `benchmarks.first_points` on other rows than a race on 2,000 has); `search_blind` goes
+without.
 """
 
 from __future__ import annotations
